@@ -1,0 +1,2 @@
+//! Sluice.
+#![no_std]
