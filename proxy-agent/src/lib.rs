@@ -1,1 +1,4 @@
-//! Sluice.
+//! The agent of the Sluice Service proxy. One direction: watch → state → compile → sync → maps → programs.
+#![forbid(unsafe_op_in_unsafe_fn)]
+
+pub mod table;

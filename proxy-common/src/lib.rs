@@ -1,2 +1,11 @@
-//! Sluice.
-#![no_std]
+//! The decisions of a Service proxy, compiled to eBPF and run natively in tests.
+//!
+//! * [`abi`]: what the kernel's programs and the agent share, byte for byte.
+//! * [`packet`]: parse, checksum and rewrite, over the trait [`packet::Packet`].
+//! * [`lb`]: match a frontend, select a backend, follow flows, find source ports, give a verdict; over the trait
+//!   [`lb::Env`], which supplies tables, clock, random numbers and the kernel's answers.
+//!
+//! Nothing here does IO, asks a clock or allocates.
+#![cfg_attr(not(test), no_std)]
+
+pub mod abi;

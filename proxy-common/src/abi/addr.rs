@@ -1,0 +1,212 @@
+//! Addresses, ports and tuples. IPv4 is v4-mapped; a word holds the bytes of the wire as they lie in memory.
+
+use bytemuck::{Pod, Zeroable};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// An IPv6 address, or an IPv4 address as `::ffff:a.b.c.d`; 16 bytes in network order.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Pod, Zeroable)]
+#[repr(C)]
+pub struct Addr {
+    words: [u32; 4],
+}
+
+/// The two address families.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+/// A transport port in network order.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Pod, Zeroable)]
+#[repr(transparent)]
+pub struct Port(u16);
+
+/// An IP protocol number (IANA).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Pod, Zeroable)]
+#[repr(transparent)]
+pub struct Proto(pub u8);
+
+/// Source, destination and protocol of a packet: the key of a flow. 40 bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct Tuple {
+    /// Source address.
+    pub src: Addr,
+    /// Destination address.
+    pub dst: Addr,
+    /// Source port.
+    pub sport: Port,
+    /// Destination port.
+    pub dport: Port,
+    /// Transport protocol.
+    pub proto: Proto,
+    zero: [u8; 3],
+}
+
+const V4_PREFIX: u32 = u32::from_ne_bytes([0, 0, 0xff, 0xff]);
+
+impl Addr {
+    /// `::ffff:0.0.0.0`: under this address the NodePorts of IPv4 are stored.
+    pub const ANY_V4: Self = Self::v4_word(0);
+    /// `::`: under this address the NodePorts of IPv6 are stored.
+    pub const ANY_V6: Self = Self { words: [0; 4] };
+
+    /// The IPv4 address whose four bytes of the wire are `word` as it lies in memory.
+    #[inline(always)]
+    pub const fn v4_word(word: u32) -> Self {
+        Self { words: [0, 0, V4_PREFIX, word] }
+    }
+
+    /// The IPv6 address whose bytes of the wire are `words` as they lie in memory.
+    #[inline(always)]
+    pub const fn v6_words(words: [u32; 4]) -> Self {
+        Self { words }
+    }
+
+    /// The four bytes of an IPv4 address as one word, as they lie in memory.
+    #[inline(always)]
+    pub const fn as_v4_word(&self) -> u32 {
+        self.words[3]
+    }
+
+    /// The sixteen bytes as four words, as they lie in memory.
+    #[inline(always)]
+    pub const fn as_words(&self) -> [u32; 4] {
+        self.words
+    }
+
+    /// Whether this is an IPv4 address.
+    #[inline(always)]
+    pub const fn is_v4(&self) -> bool {
+        self.words[0] == 0 && self.words[1] == 0 && self.words[2] == V4_PREFIX
+    }
+
+    /// The family of the address.
+    #[inline(always)]
+    pub const fn family(&self) -> Family {
+        if self.is_v4() { Family::V4 } else { Family::V6 }
+    }
+
+    /// The address under which NodePorts of this address's family are stored.
+    #[inline(always)]
+    pub const fn any(&self) -> Self {
+        if self.is_v4() { Self::ANY_V4 } else { Self::ANY_V6 }
+    }
+}
+
+impl From<IpAddr> for Addr {
+    fn from(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(v4) => Self::v4_word(u32::from_ne_bytes(v4.octets())),
+            IpAddr::V6(v6) => Self { words: bytemuck::cast(v6.octets()) },
+        }
+    }
+}
+
+impl From<Addr> for IpAddr {
+    fn from(addr: Addr) -> Self {
+        let octets: [u8; 16] = bytemuck::cast(addr.words);
+        if addr.is_v4() {
+            Self::V4(Ipv4Addr::new(octets[12], octets[13], octets[14], octets[15]))
+        } else {
+            Self::V6(Ipv6Addr::from(octets))
+        }
+    }
+}
+
+impl core::fmt::Debug for Addr {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        core::fmt::Display::fmt(&IpAddr::from(*self), f)
+    }
+}
+
+impl core::fmt::Display for Addr {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        core::fmt::Display::fmt(&IpAddr::from(*self), f)
+    }
+}
+
+impl Family {
+    /// The address under which NodePorts of the family are stored.
+    pub const fn any(self) -> Addr {
+        match self {
+            Self::V4 => Addr::ANY_V4,
+            Self::V6 => Addr::ANY_V6,
+        }
+    }
+}
+
+impl Port {
+    /// The port with this number.
+    #[inline(always)]
+    pub const fn new(number: u16) -> Self {
+        Self(number.to_be())
+    }
+
+    /// The port whose two bytes of the wire are `word` as it lies in memory.
+    #[inline(always)]
+    pub const fn from_wire(word: u16) -> Self {
+        Self(word)
+    }
+
+    /// The two bytes of the wire as they lie in memory.
+    #[inline(always)]
+    pub const fn to_wire(self) -> u16 {
+        self.0
+    }
+
+    /// The port's number.
+    #[inline(always)]
+    pub const fn number(self) -> u16 {
+        u16::from_be(self.0)
+    }
+}
+
+impl core::fmt::Debug for Port {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}", self.number())
+    }
+}
+
+impl core::fmt::Display for Port {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}", self.number())
+    }
+}
+
+impl Proto {
+    /// ICMP for IPv4.
+    pub const ICMP: Self = Self(1);
+    /// TCP.
+    pub const TCP: Self = Self(6);
+    /// UDP.
+    pub const UDP: Self = Self(17);
+    /// ICMP for IPv6.
+    pub const ICMP_V6: Self = Self(58);
+
+    /// The name that Kubernetes writes, or `None` for a protocol that no Service has.
+    pub const fn name(self) -> Option<&'static str> {
+        match self {
+            Self::TCP => Some("TCP"),
+            Self::UDP => Some("UDP"),
+            _ => None,
+        }
+    }
+}
+
+impl Tuple {
+    /// A tuple from its parts.
+    #[inline(always)]
+    pub const fn new(src: Addr, sport: Port, dst: Addr, dport: Port, proto: Proto) -> Self {
+        Self { src, dst, sport, dport, proto, zero: [0; 3] }
+    }
+
+    /// The tuple of packets in the other direction.
+    #[inline(always)]
+    pub const fn reversed(&self) -> Self {
+        Self::new(self.dst, self.dport, self.src, self.sport, self.proto)
+    }
+}

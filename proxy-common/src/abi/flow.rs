@@ -1,0 +1,103 @@
+//! Flows: per-packet connections, two entries each, made and moved by the kernel's programs, expired by the agent.
+
+use super::{Addr, BackendId, Generation, ServiceId, Tuple};
+use bytemuck::{Pod, Zeroable};
+
+/// Value of the flow tables; the key is the [`Tuple`] as packets arrive with it. 104 bytes.
+///
+/// Each entry is written only by packets of its own direction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct Flow {
+    /// What the packet's tuple becomes.
+    pub to: Tuple,
+    /// The service port that was dialled.
+    pub service: ServiceId,
+    /// The backend that was chosen.
+    pub backend: BackendId,
+    /// Its generation at that time.
+    pub generation: Generation,
+    /// What the flow is and how far it has come.
+    pub flags: FlowFlags,
+    /// Time of the last packet: milliseconds of CLOCK_MONOTONIC_COARSE, modulo 2^32.
+    pub seen: u32,
+    /// When the other entry was last found in place: same clock.
+    pub checked: u32,
+    /// Where translated packets go, if not up the stack.
+    pub hop: NextHop,
+}
+
+/// A route's answer, kept with a flow. 40 bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct NextHop {
+    /// The neighbour's address.
+    pub gateway: Addr,
+    /// Index of the device to send from; 0 = unknown.
+    pub device: u32,
+    /// The epoch of [`super::Config`] in which this was found out.
+    pub epoch: u32,
+    /// The neighbour's and the device's link addresses, in the order of an Ethernet header; zero = unknown.
+    pub link: [u16; 6],
+    /// The family of `gateway`, which may differ from the packet's: 2 or 10, as in AF_INET and AF_INET6.
+    pub family: u32,
+}
+
+impl NextHop {
+    /// Nothing known.
+    pub const NONE: Self = Self { gateway: Addr::ANY_V6, device: 0, epoch: 0, link: [0; 6], family: 0 };
+
+    /// Whether both link addresses are known.
+    #[inline(always)]
+    pub fn has_link(&self) -> bool {
+        self.link[0] | self.link[1] | self.link[2] != 0
+    }
+}
+
+/// Bits of a flow entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+#[repr(transparent)]
+pub struct FlowFlags(pub u32);
+
+impl FlowFlags {
+    /// The entry of the client's packets; without it, the entry of the replies.
+    pub const FORWARD: Self = Self(1);
+    /// Source and destination are translated, and packets are redirected rather than passed up the stack.
+    pub const MASQUERADE: Self = Self(1 << 1);
+    /// The client came in at a device's egress: it is a process of this node.
+    pub const FROM_NODE: Self = Self(1 << 2);
+    /// A packet of this direction was seen (set on a reply entry by the first answer).
+    pub const ANSWERED: Self = Self(1 << 3);
+    /// A TCP FIN of this direction was seen.
+    pub const FIN: Self = Self(1 << 4);
+    /// A TCP RST of this direction was seen.
+    pub const RST: Self = Self(1 << 5);
+    /// Both entries stand in the table of established flows.
+    pub const ESTABLISHED: Self = Self(1 << 6);
+
+    /// Whether all bits of `other` are set.
+    #[inline(always)]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether any bit of `other` is set.
+    #[inline(always)]
+    pub const fn any(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// The bits of both.
+    #[inline(always)]
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// These bits without those of `other`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+}

@@ -1,0 +1,30 @@
+//! What the kernel's programs and the agent share, byte for byte.
+//!
+//! Every type is `repr(C)`, has no padding and derives [`bytemuck::Pod`], which proves it. IPv4 is written as v4-mapped IPv6,
+//! so that one set of tables serves both families; addresses and ports are in network order, everything else in the host's.
+
+mod addr;
+mod backend;
+mod config;
+mod flow;
+mod frontend;
+mod node;
+mod reason;
+mod service;
+mod socket;
+
+pub use addr::{Addr, Family, Port, Proto, Tuple};
+pub use backend::{Backend, BackendFlags, BackendId, BackendState, Generation};
+pub use config::{Cidr, Config, PORT_RANGES, PortRange};
+pub use flow::{Flow, FlowFlags, NextHop};
+pub use frontend::{Frontend, FrontendKey, FrontendKind};
+pub use node::{AddressFlags, DeviceFlags};
+pub use reason::{COUNTER_SLOTS, Counter, Disposition, Hook, Reason};
+pub use service::{Descriptor, ServiceId, ServiceName, ServiceWord};
+pub use socket::{PeerKey, PeerValue, SocketState};
+
+/// Version of everything in this module. It changes whenever a type here, or the meaning of a map, does.
+pub const ABI_VERSION: u32 = 1;
+
+/// Value of XDP metadata that marks a packet as translated: tc passes it on and clears the mark.
+pub const TRANSLATED_MARK: u32 = 0x51_75_1c_e1;

@@ -1,0 +1,39 @@
+//! What programs must know about the node: its addresses and its devices.
+
+use bytemuck::{Pod, Zeroable};
+
+/// Value of NODE_ADDRESSES; the key is an [`super::Addr`] assigned to a device of this node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+#[repr(transparent)]
+pub struct AddressFlags(pub u32);
+
+impl AddressFlags {
+    /// The address belongs to this node.
+    pub const LOCAL: Self = Self(1);
+    /// NodePorts are served at the address (S39).
+    pub const NODE_PORT: Self = Self(1 << 1);
+    /// NodePorts are served at the address for processes of this node alone (S40).
+    pub const LOOPBACK: Self = Self(1 << 2);
+
+    /// Whether all bits of `other` are set.
+    #[inline(always)]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The bits of both.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// Value of DEVICES; the key is a device's index (u32).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+#[repr(transparent)]
+pub struct DeviceFlags(pub u32);
+
+impl DeviceFlags {
+    /// Frames may be redirected to the device from XDP.
+    pub const XDP_TARGET: Self = Self(1);
+}
