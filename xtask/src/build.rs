@@ -1,0 +1,59 @@
+//! Builds the eBPF object, then the agent that carries it.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use crate::paths;
+use crate::process;
+use crate::setup;
+
+const EBPF_TARGET: &str = "bpfel-unknown-none";
+
+/// Builds `target/release/sluice` with its eBPF programs inside, and returns its path.
+pub fn sluice() -> Result<PathBuf> {
+    ebpf()?;
+    process::run(process::host_cargo().args(["build", "--release", "--package", "proxy-agent", "--bin", "sluice"]))?;
+    Ok(paths::sluice())
+}
+
+/// Builds `target/ebpf/sluice.o` and returns its path.
+pub fn ebpf() -> Result<PathBuf> {
+    let mut cargo = ebpf_cargo("build")?;
+    process::run(&mut cargo).context("building proxy-ebpf")?;
+    let built = ebpf_target_dir().join(EBPF_TARGET).join("release/sluice-ebpf");
+    publish(&built)
+}
+
+/// A sub-command of the eBPF tool chain's cargo over `proxy-ebpf`, as the build runs it.
+pub fn ebpf_cargo(subcommand: &str) -> Result<std::process::Command> {
+    let toolchain = setup::ebpf_toolchain()?;
+    let linker = setup::bpf_linker(&toolchain)?;
+    let flags = [format!("-Clinker={}", linker.display()), "-Clink-arg=--btf".to_owned()];
+    let mut cargo = toolchain.cargo();
+    cargo
+        .current_dir(paths::root().join("proxy-ebpf"))
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
+        .args([subcommand, "--release", "-Z", "build-std=core", "--target", EBPF_TARGET])
+        .arg("--target-dir")
+        .arg(ebpf_target_dir());
+    Ok(cargo)
+}
+
+fn ebpf_target_dir() -> PathBuf {
+    paths::target().join("ebpf-build")
+}
+
+/// Copies a changed object to where the agent includes it; an unchanged one keeps its time, so
+/// that the agent is not linked again.
+fn publish(built: &PathBuf) -> Result<PathBuf> {
+    let object = paths::ebpf_object();
+    let bytes = fs::read(built).with_context(|| format!("reading {}", built.display()))?;
+    if fs::read(&object).ok().as_ref() != Some(&bytes) {
+        fs::create_dir_all(object.with_file_name(""))?;
+        fs::write(&object, &bytes).with_context(|| format!("writing {}", object.display()))?;
+    }
+    println!("build: {} ({} bytes)", object.display(), bytes.len());
+    Ok(object)
+}

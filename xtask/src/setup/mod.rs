@@ -1,0 +1,12 @@
+//! Installs what a task needs and the machine lacks. Asks nothing, says what and why, changes
+//! nothing that is there already; without root it says which command to run.
+
+mod bpf_linker;
+mod everything;
+mod packages;
+mod toolchain;
+
+pub use bpf_linker::bpf_linker;
+pub use everything::everything;
+pub use packages::{Package, packages};
+pub use toolchain::{EbpfToolchain, ebpf_toolchain};
