@@ -1,4 +1,5 @@
 //! The agent of the Sluice Service proxy. One direction: watch → state → compile → sync → maps → programs.
 #![forbid(unsafe_op_in_unsafe_fn)]
 
+pub mod attach;
 pub mod table;
