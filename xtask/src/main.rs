@@ -1,9 +1,13 @@
 //! `cargo xtask`: the only build tool. Every task sets up by itself what it needs.
 
 mod build;
+mod controlplane;
 mod paths;
 mod process;
 mod setup;
+mod test;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -24,12 +28,16 @@ enum Task {
         #[arg(long)]
         ebpf_only: bool,
     },
+    /// Run every test, or the stages named
+    Test(test::Options),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     match Args::parse().task {
-        Task::Setup => setup::everything(),
-        Task::Build { ebpf_only: true } => build::ebpf().map(drop),
-        Task::Build { ebpf_only: false } => build::sluice().map(drop),
+        Task::Setup => setup::everything()?,
+        Task::Build { ebpf_only: true } => drop(build::ebpf()?),
+        Task::Build { ebpf_only: false } => drop(build::sluice()?),
+        Task::Test(options) => return test::run(&options),
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,7 @@
 //! Runs other programs. A failure names the whole command, so that it can be repeated by hand.
 
 use std::ffi::OsStr;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -49,6 +49,15 @@ pub fn run(command: &mut Command) -> Result<()> {
         bail!("{status}: {}", line(command));
     }
     Ok(())
+}
+
+/// Runs a command and returns what it printed on standard output.
+pub fn capture(command: &mut Command) -> Result<String> {
+    let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("cannot start {}", line(command)))?;
+    if !output.status.success() {
+        bail!("{}: {}", output.status, line(command));
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("output of {}", line(command)))
 }
 
 /// The command as one would type it.

@@ -2,12 +2,14 @@
 
 use anyhow::Result;
 
+use crate::controlplane;
 use crate::setup::{bpf_linker, ebpf_toolchain};
 
 /// Installs the tools of every task.
 pub fn everything() -> Result<()> {
     let toolchain = ebpf_toolchain()?;
     bpf_linker(&toolchain)?;
+    controlplane::build()?;
     println!("setup: done");
     Ok(())
 }

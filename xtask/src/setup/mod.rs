@@ -3,10 +3,12 @@
 
 mod bpf_linker;
 mod everything;
+mod go;
 mod packages;
 mod toolchain;
 
 pub use bpf_linker::bpf_linker;
 pub use everything::everything;
+pub use go::go;
 pub use packages::{Package, packages};
 pub use toolchain::{EbpfToolchain, ebpf_toolchain};

@@ -1,0 +1,10 @@
+// etcd is the API server's store, in a version that serves streaming lists.
+package main
+
+import (
+	"os"
+
+	"go.etcd.io/etcd/server/v3/etcdmain"
+)
+
+func main() { etcdmain.Main(os.Args) }

@@ -1,0 +1,104 @@
+//! The stages: which tests each has and what must be there before they run.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+
+use crate::build;
+use crate::controlplane;
+use crate::paths;
+use crate::setup::{self, Package};
+
+/// What the kernel tests call.
+const KERNEL: [Package; 3] = [
+    Package { name: "iproute2", reason: "the network namespaces of the tests" },
+    Package { name: "ethtool", reason: "offloads of the tests' devices" },
+    Package { name: "procps", reason: "sysctl in the namespaces of the tests" },
+];
+
+/// One group of tests with the same needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Stage {
+    /// Pure code; needs no root and no eBPF tool chain
+    Unit,
+    /// From YAML to tables; needs no root and no eBPF tool chain
+    Golden,
+    /// Network namespaces and loaded programs; needs root
+    Kernel,
+    /// A real API server; needs root
+    Api,
+}
+
+impl Stage {
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unit => "unit",
+            Self::Golden => "golden",
+            Self::Kernel => "kernel",
+            Self::Api => "api",
+        }
+    }
+
+    /// Cargo's choice of test programs; `None` if the stage has none.
+    pub fn selection(self) -> Option<Vec<String>> {
+        match self {
+            Self::Unit => Some(words("-p proxy-common -p proxy-agent -p xtask --lib --bins")),
+            Self::Golden => integration("proxy-agent", "golden", ""),
+            Self::Kernel => integration("sluice-tests", "kernel_", "--lib"),
+            Self::Api => integration("sluice-tests", "api_", ""),
+        }
+    }
+
+    /// Makes what the stage needs. Pure stages leave the machine as it is.
+    pub fn prepare(self) -> Result<()> {
+        match self {
+            Self::Unit | Self::Golden => build::placeholder(),
+            Self::Kernel => need_root().and_then(|()| setup::packages(&KERNEL)).and_then(|()| build::sluice().map(drop)),
+            Self::Api => Self::Kernel.prepare().and_then(|()| controlplane::build().map(drop)),
+        }
+    }
+
+    /// Arguments for libtest. Tests that share the machine take turns.
+    pub fn libtest_args(self) -> &'static [&'static str] {
+        match self {
+            Self::Unit | Self::Golden => &["--show-output"],
+            Self::Kernel | Self::Api => &["--show-output", "--test-threads=1"],
+        }
+    }
+}
+
+fn need_root() -> Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        bail!("network namespaces and eBPF need root; run: sudo --preserve-env=PATH,HOME cargo xtask test");
+    }
+    Ok(())
+}
+
+/// The programs `PACKAGE/tests/PREFIX*.rs`, and `more`.
+fn integration(package: &str, prefix: &str, more: &str) -> Option<Vec<String>> {
+    let folder = paths::root().join(if package == "sluice-tests" { "tests" } else { package }).join("tests");
+    let mut args = words(&format!("-p {package} {more}"));
+    let before = args.len();
+    for name in programs(&folder, prefix) {
+        args.extend(["--test".to_owned(), name]);
+    }
+    (args.len() > before || !more.is_empty()).then_some(args)
+}
+
+fn programs(folder: &Path, prefix: &str) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter_map(|name| Some(name.strip_suffix(".rs")?.to_owned()))
+        .filter(|name| name.starts_with(prefix))
+        .collect();
+    names.sort();
+    names
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
