@@ -3,7 +3,7 @@
 use super::{Addr, Port};
 use bytemuck::{Pod, Zeroable};
 
-/// Index into BACKENDS and BACKEND_STATES; 0 is no backend.
+/// Index into BACKENDS and BACKEND_STATES; 0 is no backend, and its state is the last [`Generation`] that was given out.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default, Pod, Zeroable)]
 #[repr(transparent)]
 pub struct BackendId(pub u32);

@@ -29,7 +29,10 @@ impl ServiceWord {
     }
 }
 
-/// What a service port means at one moment. Immutable while a [`ServiceWord`] names it. 8 bytes.
+/// What a service port means at one moment. Immutable while a [`ServiceWord`] names it. 12 bytes.
+///
+/// Slots `first..first + count` never change while it is in force. What is left of `room` names, for the agent and the CLI
+/// alone, the service's other backends, which only keep the flows they have; 0 is none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
 #[repr(C)]
 pub struct Descriptor {
@@ -37,6 +40,8 @@ pub struct Descriptor {
     pub first: u32,
     /// Number of slots; 0 = reject (S21).
     pub count: u32,
+    /// Number of slots that belong to the service: 0 or a power of two that divides `first`.
+    pub room: u32,
 }
 
 const LABEL: usize = 63;
