@@ -1,5 +1,11 @@
 //! What the node is (devices, addresses, routes, by rtnetlink) and where programs are attached.
 
+pub mod cgroup;
 pub mod edges;
 pub mod facts;
+pub mod links;
+pub mod ports;
 pub mod rules;
+pub mod sys;
+pub mod tc;
+pub mod xdp;
