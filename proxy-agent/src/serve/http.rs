@@ -1,0 +1,194 @@
+//! The two listeners of the agent: health for load balancers and kubelet, metrics for the operator. There is no other.
+//!
+//! One request a connection, answered within a deadline, with small limits: a slow or hostile client holds a connection for
+//! seconds, and never memory.
+
+use super::health::{Answer, Health};
+use super::metrics::Metrics;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use jiff::Timestamp;
+use nix::sys::socket::{setsockopt, sockopt};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// What `/proxyMode` answers.
+pub const PROXY_MODE: &str = "sluice";
+
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(15);
+const CONNECTIONS: usize = 128;
+const BACKLOG: u32 = 256;
+const MAX_HEADERS: usize = 64;
+const MAX_REQUEST: usize = 8192;
+
+/// Where to listen; `None` = not at all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Addresses {
+    /// `/healthz` and `/livez`.
+    pub healthz: Option<SocketAddr>,
+    /// `/metrics`, `/healthz` and `/proxyMode`.
+    pub metrics: Option<SocketAddr>,
+}
+
+/// A listener that could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Somebody else has the port.
+    #[error(
+        "cannot listen on {address}: the port is taken (`ss -ltnp` shows by whom; kube-proxy uses the same one). \
+         Stop the other process or give {flag} another address"
+    )]
+    Taken {
+        /// What was asked for.
+        address: SocketAddr,
+        /// The flag that sets it.
+        flag: &'static str,
+    },
+    /// The address is not this node's, or the port needs a right.
+    #[error("cannot listen on {address}: {source}. Give {flag} an address of this node and a free port")]
+    Refused {
+        /// What was asked for.
+        address: SocketAddr,
+        /// The flag that sets it.
+        flag: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+/// What the listeners answer from.
+#[derive(Clone)]
+pub struct Facts {
+    /// When the proxy counts as healthy.
+    pub health: Arc<Health>,
+    /// The registry.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Opens both listeners and serves them until `stop`. Returns the addresses they are bound to, so that port 0 works.
+pub fn start(wanted: Addresses, facts: &Facts, stop: &CancellationToken) -> Result<Addresses, ServeError> {
+    let open = |address: Option<SocketAddr>, flag| address.map(|address| bind(address, flag)).transpose();
+    let healthz = open(wanted.healthz, "--healthz-bind-address")?;
+    let metrics = open(wanted.metrics, "--metrics-bind-address")?;
+    let local = |listener: &Option<TcpListener>| listener.as_ref().and_then(|listener| listener.local_addr().ok());
+    let bound = Addresses { healthz: local(&healthz), metrics: local(&metrics) };
+    for (listener, router) in [(healthz, health_routes(facts.clone())), (metrics, metrics_routes(facts.clone()))] {
+        if let Some(listener) = listener {
+            tokio::spawn(accept(listener, router, stop.clone()));
+        }
+    }
+    Ok(bound)
+}
+
+fn health_routes(facts: Facts) -> Router {
+    Router::new().route("/healthz", get(healthz)).route("/livez", get(livez)).with_state(facts)
+}
+
+fn metrics_routes(facts: Facts) -> Router {
+    Router::new()
+        .route("/metrics", get(scrape))
+        .route("/healthz", get(|| async { "ok" }))
+        .route("/proxyMode", get(|| async { PROXY_MODE }))
+        .with_state(facts)
+}
+
+async fn healthz(State(facts): State<Facts>) -> Response {
+    let (ok, answer) = facts.health.healthy(Instant::now(), Timestamp::now());
+    let (code, response) = health_response(ok, &answer);
+    facts.metrics.observe_healthz(code.as_u16());
+    response
+}
+
+async fn livez(State(facts): State<Facts>) -> Response {
+    let (ok, answer) = facts.health.live(Instant::now(), Timestamp::now());
+    let (code, response) = health_response(ok, &answer);
+    facts.metrics.observe_livez(code.as_u16());
+    response
+}
+
+fn health_response(ok: bool, answer: &Answer) -> (StatusCode, Response) {
+    let code = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, (code, [(header::X_CONTENT_TYPE_OPTIONS, "nosniff")], axum::Json(answer)).into_response())
+}
+
+async fn scrape(State(facts): State<Facts>) -> Response {
+    let metrics = facts.metrics.clone();
+    metrics.observe_lag(facts.health.lag(Instant::now()));
+    match tokio::task::spawn_blocking(move || metrics.encode()).await {
+        Ok(Ok(text)) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+        Ok(Err(error)) => (StatusCode::INTERNAL_SERVER_ERROR, format!("metrics can't be encoded: {error}\n")).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// 0.0.0.0 means both families, as it does for kube-proxy.
+fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, ServeError> {
+    let result = if address.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED) {
+        match listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, address.port()))) {
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse => listen(address),
+            dual => dual,
+        }
+    } else {
+        listen(address)
+    };
+    result.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => ServeError::Taken { address, flag },
+        _ => ServeError::Refused { address, flag, source },
+    })
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
+        setsockopt(&socket, sockopt::Ipv6V6Only, &false)?;
+    }
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) {
+    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(slot) = slots.clone().acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let router = router.clone();
+                tokio::spawn(async move {
+                    answer(stream, router).await;
+                    drop(slot);
+                });
+            }
+            // Out of file descriptors, most likely: the next try would fail at once, too.
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+async fn answer(stream: TcpStream, router: Router) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .keep_alive(false)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(MAX_REQUEST)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    // Either the client has its answer, or it is gone or too slow: there is nobody to tell.
+    tokio::time::timeout(CONNECTION_TIMEOUT, connection).await.ok();
+}

@@ -1,0 +1,117 @@
+//! The metrics of kube-proxy 1.36 that apply here: same names, types, labels and buckets.
+
+use super::family_label;
+use prometheus::{Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{exponential_buckets, linear_buckets};
+use proxy_common::abi::Family;
+
+/// Handles of the metrics named `kubeproxy_…`.
+pub(super) struct KubeProxy {
+    pub sync_duration: HistogramVec,
+    pub network_programming: HistogramVec,
+    pub last_applied: GaugeVec,
+    pub last_queued: GaugeVec,
+    pub endpoint_changes: IntCounter,
+    pub endpoint_changes_pending: Gauge,
+    pub service_changes: IntCounter,
+    pub service_changes_pending: Gauge,
+    pub healthz: IntCounterVec,
+    pub livez: IntCounterVec,
+}
+
+impl KubeProxy {
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let this = Self::new()?;
+        registry.register(Box::new(this.sync_duration.clone()))?;
+        registry.register(Box::new(this.network_programming.clone()))?;
+        registry.register(Box::new(this.last_applied.clone()))?;
+        registry.register(Box::new(this.last_queued.clone()))?;
+        registry.register(Box::new(this.endpoint_changes.clone()))?;
+        registry.register(Box::new(this.endpoint_changes_pending.clone()))?;
+        registry.register(Box::new(this.service_changes.clone()))?;
+        registry.register(Box::new(this.service_changes_pending.clone()))?;
+        registry.register(Box::new(this.healthz.clone()))?;
+        registry.register(Box::new(this.livez.clone()))?;
+        this.show_zeros();
+        Ok(this)
+    }
+
+    fn new() -> prometheus::Result<Self> {
+        const FAMILY: &[&str] = &["ip_family"];
+        Ok(Self {
+            sync_duration: HistogramVec::new(
+                HistogramOpts::new("kubeproxy_sync_proxy_rules_duration_seconds", "Time to write changes to the tables")
+                    .buckets(exponential_buckets(0.001, 2.0, 15)?),
+                FAMILY,
+            )?,
+            network_programming: HistogramVec::new(
+                HistogramOpts::new(
+                    "kubeproxy_network_programming_duration_seconds",
+                    "Time from the change of a Service or pod, as its EndpointSlice tells it, to the tables",
+                )
+                .buckets(programming_buckets()?),
+                FAMILY,
+            )?,
+            last_applied: GaugeVec::new(
+                Opts::new("kubeproxy_sync_proxy_rules_last_timestamp_seconds", "When the tables last took a change"),
+                FAMILY,
+            )?,
+            last_queued: GaugeVec::new(
+                Opts::new("kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds", "When a change last arrived"),
+                FAMILY,
+            )?,
+            endpoint_changes: IntCounter::new(
+                "kubeproxy_sync_proxy_rules_endpoint_changes_total",
+                "Changes of EndpointSlices that arrived",
+            )?,
+            endpoint_changes_pending: Gauge::new(
+                "kubeproxy_sync_proxy_rules_endpoint_changes_pending",
+                "Changes of EndpointSlices that are not yet in the tables",
+            )?,
+            service_changes: IntCounter::new(
+                "kubeproxy_sync_proxy_rules_service_changes_total",
+                "Changes of Services that arrived",
+            )?,
+            service_changes_pending: Gauge::new(
+                "kubeproxy_sync_proxy_rules_service_changes_pending",
+                "Changes of Services that are not yet in the tables",
+            )?,
+            healthz: IntCounterVec::new(Opts::new("kubeproxy_proxy_healthz_total", "Answers of /healthz"), &["code"])?,
+            livez: IntCounterVec::new(Opts::new("kubeproxy_proxy_livez_total", "Answers of /livez"), &["code"])?,
+        })
+    }
+
+    fn show_zeros(&self) {
+        for code in ["200", "503"] {
+            self.healthz.with_label_values(&[code]);
+            self.livez.with_label_values(&[code]);
+        }
+        for family in [Family::V4, Family::V6].map(family_label) {
+            self.sync_duration.with_label_values(&[family]);
+            self.network_programming.with_label_values(&[family]);
+            self.last_applied.with_label_values(&[family]);
+            self.last_queued.with_label_values(&[family]);
+        }
+    }
+}
+
+/// 0.25 s, 0.5 s, each second up to 59 s, each five up to 115 s, each thirty up to 300 s.
+fn programming_buckets() -> prometheus::Result<Vec<f64>> {
+    let parts = [(0.25, 0.25, 2), (1.0, 1.0, 59), (60.0, 5.0, 12), (120.0, 30.0, 7)];
+    let buckets: Result<Vec<_>, _> =
+        parts.into_iter().map(|(start, width, count)| linear_buckets(start, width, count)).collect();
+    Ok(buckets?.concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::programming_buckets;
+
+    #[test]
+    fn buckets_are_kube_proxys() {
+        let buckets = programming_buckets().unwrap();
+        assert_eq!(buckets.len(), 2 + 59 + 12 + 7);
+        assert!(buckets.is_sorted());
+        assert_eq!(buckets.last(), Some(&300.0));
+    }
+}

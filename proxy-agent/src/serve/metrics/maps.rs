@@ -1,0 +1,118 @@
+//! Metrics that are read out of the maps when somebody scrapes.
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{IntCounterVec, IntGaugeVec, Opts};
+use proxy_common::abi::{Counter, Hook, Reason};
+use std::sync::Arc;
+
+/// Reads the maps for one scrape. What can't be read is left out.
+pub trait ReadMaps: Send + Sync {
+    /// Everything a scrape shows of the maps.
+    fn read(&self) -> MapReading;
+}
+
+/// What stood in the maps.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct MapReading {
+    /// COUNTERS, summed over CPUs.
+    pub counters: Vec<Counted>,
+    /// How full tables are.
+    pub tables: Vec<TableUse>,
+}
+
+/// One counter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Counted {
+    /// Where it counts.
+    pub hook: Hook,
+    /// What it counts.
+    pub reason: Reason,
+    /// Its value, summed over CPUs.
+    pub counter: Counter,
+}
+
+/// How full a table is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TableUse {
+    /// Name of the map.
+    pub map: String,
+    /// Entries in use.
+    pub entries: u64,
+    /// Entries that fit.
+    pub capacity: u64,
+}
+
+/// Collects from a [`ReadMaps`] at each scrape.
+pub(super) struct MapCollector {
+    source: Arc<dyn ReadMaps>,
+    descs: Vec<Desc>,
+}
+
+struct Families {
+    packets: IntCounterVec,
+    bytes: IntCounterVec,
+    calls: IntCounterVec,
+    entries: IntGaugeVec,
+    capacity: IntGaugeVec,
+}
+
+impl Families {
+    fn new() -> prometheus::Result<Self> {
+        let hook = &["hook", "reason"];
+        Ok(Self {
+            packets: IntCounterVec::new(Opts::new("sluice_packets_total", "Packets by hook and reason"), hook)?,
+            bytes: IntCounterVec::new(Opts::new("sluice_bytes_total", "Bytes of packets by hook and reason"), hook)?,
+            calls: IntCounterVec::new(
+                Opts::new("sluice_socket_calls_total", "System calls of sockets by reason"),
+                &["reason"],
+            )?,
+            entries: IntGaugeVec::new(Opts::new("sluice_map_entries", "Entries of a map in use"), &["map"])?,
+            capacity: IntGaugeVec::new(Opts::new("sluice_map_capacity", "Entries that fit into a map"), &["map"])?,
+        })
+    }
+
+    fn collectors(&self) -> [&dyn Collector; 5] {
+        [&self.packets, &self.bytes, &self.calls, &self.entries, &self.capacity]
+    }
+
+    fn fill(&self, reading: &MapReading) {
+        for Counted { hook, reason, counter } in &reading.counters {
+            if *hook == Hook::Socket {
+                self.calls.with_label_values(&[reason.label()]).inc_by(counter.packets);
+                continue;
+            }
+            let labels = [hook.label(), reason.label()];
+            self.packets.with_label_values(&labels).inc_by(counter.packets);
+            self.bytes.with_label_values(&labels).inc_by(counter.bytes);
+        }
+        for table in &reading.tables {
+            self.entries.with_label_values(&[&table.map]).set(clamp(table.entries));
+            self.capacity.with_label_values(&[&table.map]).set(clamp(table.capacity));
+        }
+    }
+}
+
+fn clamp(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+impl MapCollector {
+    pub fn new(source: Arc<dyn ReadMaps>) -> prometheus::Result<Self> {
+        let families = Families::new()?;
+        let descs = families.collectors().iter().flat_map(|c| c.desc()).cloned().collect();
+        Ok(Self { source, descs })
+    }
+}
+
+impl Collector for MapCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descs.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let Ok(families) = Families::new() else { return Vec::new() };
+        families.fill(&self.source.read());
+        families.collectors().iter().flat_map(|c| c.collect()).collect()
+    }
+}

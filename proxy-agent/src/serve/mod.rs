@@ -1,0 +1,11 @@
+//! What the agent tells others: health, metrics and the report that the command line reads. Nothing here changes anything.
+//!
+//! * [`health`]: when the proxy counts as healthy (S51, S52).
+//! * [`metrics`]: the registry, and what the agent observes into it.
+//! * [`http`]: the two listeners; there is no other.
+//! * [`report`]: facts that stand in no map, in a file beside them.
+
+pub mod health;
+pub mod http;
+pub mod metrics;
+pub mod report;
