@@ -1,0 +1,220 @@
+//! `sluice run` on a node of a cluster: started as the node's daemon, killed, restarted, asked.
+//!
+//! Invariant: an agent's process ends with its handle; what it pinned ends with the rig, or earlier by [`Agent::clean`].
+
+use std::env;
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::cluster::{Cluster, Host};
+use crate::http::{self, Page};
+use crate::metrics::Metrics;
+
+/// How long an agent may take from its start until it is healthy.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An agent, running or not.
+#[derive(Debug)]
+pub struct Agent<'a> {
+    host: &'a Host,
+    arguments: Vec<String>,
+    pins: PathBuf,
+    environment: Vec<(String, String)>,
+    log: PathBuf,
+    child: Option<Child>,
+}
+
+impl<'a> Agent<'a> {
+    /// An agent for a node that takes its objects from `manifests`. `extra` are further flags of `sluice run`. It does
+    /// not run yet.
+    pub fn for_node(cluster: &'a Cluster, node: usize, manifests: &Path, extra: &[&str]) -> Self {
+        let manifests = manifests.display().to_string();
+        Self::with_source(cluster, node, &["--manifests", &manifests], extra)
+    }
+
+    /// An agent that takes its objects from wherever the flags in `source` say.
+    pub fn with_source(cluster: &'a Cluster, node: usize, source: &[&str], extra: &[&str]) -> Self {
+        let host = cluster.node(node);
+        let pins = cluster.pins(node);
+        let mut arguments = vec!["run".to_owned()];
+        arguments.extend(source.iter().map(|&word| word.to_owned()));
+        for (flag, value) in [
+            ("--hostname-override", host.name().to_owned()),
+            ("--cgroup", cluster.node_cgroup(node).path().display().to_string()),
+            ("--bpffs", pins.display().to_string()),
+            ("--healthz-bind-address", "0.0.0.0:10256".to_owned()),
+            ("--metrics-bind-address", "127.0.0.1:10249".to_owned()),
+        ] {
+            arguments.extend([flag.to_owned(), value]);
+        }
+        arguments.extend(extra.iter().map(|&word| word.to_owned()));
+        let log = cluster.scratch().join(format!("{}.log", host.name()));
+        Self { host, arguments, pins, environment: Vec::new(), log, child: None }
+    }
+
+    /// Sets an environment variable for the next starts.
+    pub fn set_env(&mut self, key: &str, value: &str) {
+        self.environment.retain(|(known, _)| known != key);
+        self.environment.push((key.to_owned(), value.to_owned()));
+    }
+
+    /// Starts it and waits until it is healthy.
+    pub fn start(&mut self) -> Result<()> {
+        self.launch()?;
+        self.wait_healthy()
+    }
+
+    /// Starts it and returns at once.
+    pub fn launch(&mut self) -> Result<()> {
+        let log = File::options().create(true).append(true).open(&self.log)?;
+        let mut command = self.host.command(binary()?);
+        command.args(&self.arguments).envs(self.environment.iter().map(|(key, value)| (key, value)));
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        self.child = Some(self.host.spawn_command(command)?);
+        Ok(())
+    }
+
+    /// Waits until `/healthz` answers 200.
+    pub fn wait_healthy(&mut self) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Ok(page) = self.healthz()
+                && page.status == 200
+            {
+                return Ok(());
+            }
+            if let Some(status) = self.child.as_mut().context("the agent is not started")?.try_wait()? {
+                bail!("sluice on {} ended with {status}:\n{}", self.host.name(), self.log_tail(30));
+            }
+            if Instant::now() > deadline {
+                bail!("sluice on {} is not healthy after {PATIENCE:?}:\n{}", self.host.name(), self.log_tail(30));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// SIGKILL; returns when the process is gone.
+    pub fn kill(&mut self) -> Result<()> {
+        let mut child = self.child.take().context("the agent is not running")?;
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
+    /// SIGTERM; returns the exit code when the process is gone, none if it had to be killed after 10 s.
+    pub fn stop(&mut self) -> Result<Option<i32>> {
+        let mut child = self.child.take().context("the agent is not running")?;
+        kill(Pid::from_raw(child.id().try_into()?), Signal::SIGTERM)?;
+        for _ in 0..1000 {
+            if let Some(status) = child.try_wait()? {
+                return Ok(status.code());
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        child.kill()?;
+        child.wait()?;
+        Ok(None)
+    }
+
+    /// Waits until the process ends by itself; none if it still runs after `limit`.
+    pub fn wait_end(&mut self, limit: Duration) -> Result<Option<std::process::ExitStatus>> {
+        let child = self.child.as_mut().context("the agent is not running")?;
+        let deadline = Instant::now() + limit;
+        while Instant::now() < deadline {
+            if let Some(status) = child.try_wait()? {
+                self.child = None;
+                return Ok(Some(status));
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        Ok(None)
+    }
+
+    /// Whether the process runs.
+    pub fn is_running(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// Lets the process go on when the handle is gone, until the rig is reaped.
+    pub fn leave(mut self) {
+        std::mem::forget(self.child.take());
+    }
+
+    /// `GET /healthz` on the health port.
+    pub fn healthz(&self) -> Result<Page> {
+        http::get(self.host.netns(), SocketAddr::from((Ipv4Addr::LOCALHOST, 10256)), "/healthz")
+    }
+
+    /// A page of the metrics port.
+    pub fn page(&self, path: &str) -> Result<Page> {
+        http::get(self.host.netns(), SocketAddr::from((Ipv4Addr::LOCALHOST, 10249)), path)
+    }
+
+    /// All counters.
+    pub fn metrics(&self) -> Result<Metrics> {
+        let page = self.page("/metrics")?;
+        if page.status != 200 {
+            bail!("/metrics on {} answers {}", self.host.name(), page.head);
+        }
+        Ok(Metrics::parse(&page.body))
+    }
+
+    /// Runs another subcommand over this agent's pins, on its node, and returns what it printed.
+    pub fn cli(&self, arguments: &[&str]) -> Result<String> {
+        let (binary, pins) = (binary()?, self.pins.display().to_string());
+        let mut all = arguments.to_vec();
+        all.extend(["--bpffs", &pins]);
+        self.host.run(&binary.display().to_string(), &all)
+    }
+
+    /// Runs `sluice cleanup`: nothing may stay pinned or attached.
+    pub fn clean(&mut self) -> Result<()> {
+        if self.is_running() {
+            self.stop()?;
+        }
+        self.cli(&["cleanup"]).map(drop)
+    }
+
+    /// The last lines of its log.
+    pub fn log_tail(&self, lines: usize) -> String {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let all: Vec<&str> = text.lines().collect();
+        all[all.len().saturating_sub(lines)..].join("\n")
+    }
+
+    /// The whole log, all runs of this agent.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Agent<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("the log of sluice on {} ends with:\n{}", self.host.name(), self.log_tail(30));
+        }
+        if let Some(mut child) = self.child.take() {
+            // It has ended already if this fails.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The agent's program: `$SLUICE_BIN`, or what `cargo xtask build` left near the running program.
+pub fn binary() -> Result<PathBuf> {
+    if let Some(path) = env::var_os("SLUICE_BIN") {
+        return Ok(path.into());
+    }
+    let program = env::current_exe().context("the path of the running program")?;
+    let found = program.ancestors().skip(1).take(2).map(|folder| folder.join("sluice")).find(|path| path.exists());
+    found.with_context(|| format!("no sluice near {}: cargo xtask build", program.display()))
+}

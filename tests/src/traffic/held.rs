@@ -1,0 +1,67 @@
+//! Connections that are opened once and carry data until told to stop.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::dial::Connection;
+use super::pace::{Stop, print, print_report};
+use super::report::{HeldReport, Line};
+use super::task::{Held, Target};
+use crate::net::Proto;
+use crate::wait::monotonic_ns;
+
+/// Opens all, says so, and exchanges until told to stop. A broken one stays broken.
+pub fn run(task: &Held) -> Result<()> {
+    let stop = Stop::on_end_of_input();
+    let report = Mutex::new(HeldReport::default());
+    let mut open = Vec::new();
+    for target in &task.targets {
+        for _ in 0..task.count {
+            match Connection::open(target.proto, target.to, None, Duration::from_millis(task.timeout_ms)) {
+                Ok(connection) => open.push((target, connection)),
+                Err(failure) => lock(&report).broken.push(failure),
+            }
+        }
+    }
+    lock(&report).opened = open.len() as u64;
+    print(&Line::Ready)?;
+    thread::scope(|scope| {
+        for (target, connection) in open {
+            let (stop, report) = (stop.clone(), &report);
+            scope.spawn(move || hold(task, target, connection, report, &stop));
+        }
+    });
+    let report = lock(&report);
+    print_report(&*report)
+}
+
+fn hold(task: &Held, target: &Target, mut connection: Connection, report: &Mutex<HeldReport>, stop: &Stop) {
+    let mut last: Option<String> = None;
+    while !stop.now() {
+        let due = Instant::now() + Duration::from_millis(task.interval_ms);
+        let start = monotonic_ns();
+        let result = connection.ask();
+        let mut report = lock(report);
+        match result {
+            Ok(answer) => {
+                report.exchanges += 1;
+                report.moved += u64::from(last.as_ref().is_some_and(|last| *last != answer.by));
+                let answerer = report.answerers.entry(answer.by.clone()).or_default();
+                answerer.count += 1;
+                answerer.last_start_ns = answerer.last_start_ns.max(start);
+                last = Some(answer.by);
+            }
+            Err(_) if target.proto == Proto::Udp => report.unanswered += 1,
+            Err(failure) => return report.broken.push(failure),
+        }
+        drop(report);
+        stop.sleep_until(due);
+    }
+}
+
+fn lock(report: &Mutex<HeldReport>) -> MutexGuard<'_, HeldReport> {
+    report.lock().unwrap_or_else(PoisonError::into_inner)
+}

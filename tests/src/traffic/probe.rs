@@ -1,0 +1,31 @@
+//! Single connections, one after the other, each reported by itself.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::dial::{Answer, Connection, Failure};
+use super::pace::print_report;
+use super::report::Outcome;
+use super::task::Probe;
+use crate::wait::monotonic_ns;
+
+/// Makes them all and prints the list of outcomes.
+pub fn run(task: &Probe) -> Result<()> {
+    let outcomes: Vec<Outcome> = (0..task.count).map(|_| once(task)).collect();
+    print_report(&outcomes)
+}
+
+fn once(task: &Probe) -> Outcome {
+    let start_ns = monotonic_ns();
+    let (mut local, mut remote) = (None, None);
+    let result = connect(task).and_then(|connection| -> Result<Answer, Failure> {
+        (local, remote) = (connection.local(), connection.remote());
+        connection.ask_and_close(task.close)
+    });
+    Outcome { result, local, remote, micros: (monotonic_ns() - start_ns) / 1000, start_ns }
+}
+
+fn connect(task: &Probe) -> Result<Connection, Failure> {
+    Connection::open(task.target.proto, task.target.to, task.bind, Duration::from_millis(task.timeout_ms))
+}
