@@ -112,7 +112,11 @@ impl Service {
             extra = self.extra,
         );
         for port in &self.ports {
-            let _ = writeln!(text, "  - name: {}\n    protocol: {}\n    port: {}\n    targetPort: {}", port.name, port.proto, port.port, port.target);
+            let _ = writeln!(
+                text,
+                "  - name: {}\n    protocol: {}\n    port: {}\n    targetPort: {}",
+                port.name, port.proto, port.port, port.target
+            );
             if port.node_port > 0 {
                 let _ = writeln!(text, "    nodePort: {}", port.node_port);
             }

@@ -47,7 +47,8 @@ pub fn attach(netns: &Netns, device: &str, pins: &Path) -> Result<()> {
         let program = load().context("load an XDP program: run as root")?;
         pin_to(&program, &pin).with_context(|| format!("pin {}", pin.display()))?;
     }
-    netns.ip(&format!("link set dev {device} xdpdrv pinned {}\n", pin.display()))
+    // `ip -n` would hide the BPF file system behind a /sys of its own.
+    netns.run("ip", &["link", "set", "dev", device, "xdpdrv", "pinned", &pin.display().to_string()]).map(drop)
 }
 
 fn load() -> io::Result<OwnedFd> {

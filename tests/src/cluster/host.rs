@@ -16,7 +16,9 @@ use crate::net::{Family, Proto};
 use crate::netns::Netns;
 use crate::offload;
 use crate::sniff::Sniffer;
-use crate::traffic::{App, Held, Load, Outcome, Probe, Serve, Stream, StreamReport, Task, Traffic, Unconnected, UnconnectedReport, helper};
+use crate::traffic::{
+    App, Held, Load, Outcome, Probe, Serve, Stream, StreamReport, Task, Traffic, Unconnected, UnconnectedReport, helper,
+};
 
 /// How long a task that ends by itself may take, unless its own time-outs add up to more.
 const PATIENCE: Duration = Duration::from_secs(30);

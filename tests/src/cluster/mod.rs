@@ -127,6 +127,9 @@ impl Cluster {
     pub fn remove_pod(&self, name: &str) -> Result<()> {
         let (_, pod) = self.lock().by_name.remove(name).with_context(|| format!("no pod {name}"))?;
         pod.cgroup().remove()?;
+        // A namespace goes in the background; its device must be gone before a successor gets the name.
+        let (node, device) = pod.peer();
+        node.ip(&format!("link del {device}\n"))?;
         crate::netns::ip(&["netns", "del", pod.netns().name()])?;
         Ok(())
     }

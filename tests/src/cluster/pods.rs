@@ -26,7 +26,11 @@ pub fn prepare_node(node: &Host, index: usize, spec: &Spec) -> Result<()> {
     let mut lines = String::new();
     for other in others {
         let (v4, v6) = plan::node(other);
-        lines += &format!("route add {} via {v4}\n-6 route add {} via {v6}\n", pod_cidr(Family::V4, other), pod_cidr(Family::V6, other));
+        lines += &format!(
+            "route add {} via {v4}\nroute add {} via {v6}\n",
+            pod_cidr(Family::V4, other),
+            pod_cidr(Family::V6, other)
+        );
     }
     node.netns().ip(&lines)
 }
@@ -41,19 +45,21 @@ pub fn add(node: &Host, index: usize, spec: &Spec, name: &str, number: u16, netn
     if spec.network == PodNetwork::Routed {
         node.netns().ip(&format!(
             "addr add {}/32 dev {device}\naddr add {}/128 dev {device} nodad\nlink set {device} up\n\
-             route add {}/32 dev {device}\n-6 route add {}/128 dev {device}\n",
+             route add {}/32 dev {device}\nroute add {}/128 dev {device}\n",
             gateway.0, gateway.1, pod.0, pod.1
         ))?;
         netns.ip(&format!(
             "addr add {}/32 dev eth0\naddr add {}/128 dev eth0 nodad\nlink set eth0 up\n\
-             route add {}/32 dev eth0 scope link\n-6 route add {}/128 dev eth0\n",
+             route add {}/32 dev eth0 scope link\nroute add {}/128 dev eth0\n",
             pod.0, pod.1, gateway.0, gateway.1
         ))?;
     } else {
-        node.netns().ip(&format!("link set {device} master cni0\nlink set {device} type bridge_slave hairpin on\nlink set {device} up\n"))?;
+        node.netns().ip(&format!(
+            "link set {device} master cni0\nlink set {device} type bridge_slave hairpin on\nlink set {device} up\n"
+        ))?;
         netns.ip(&format!("addr add {}/24 dev eth0\naddr add {}/64 dev eth0 nodad\nlink set eth0 up\n", pod.0, pod.1))?;
     }
-    netns.ip(&format!("route add default via {} dev eth0\n-6 route add default via {} dev eth0\n", gateway.0, gateway.1))?;
+    netns.ip(&format!("route add default via {} dev eth0\nroute add default via {} dev eth0\n", gateway.0, gateway.1))?;
     Ok(Host::new(name, netns, cgroup, pod, (node.netns().clone(), device)))
 }
 
@@ -85,7 +91,7 @@ fn add_overlay(node: &Host, index: usize, others: &[usize]) -> Result<()> {
             "neigh add {v4} lladdr {mac_v4} dev flannel.1 nud permanent\n\
              neigh add {v6} lladdr {mac_v6} dev flannel-v6.1 nud permanent\n\
              route add {} via {v4} dev flannel.1 onlink\n\
-             -6 route add {} via {v6} dev flannel-v6.1 onlink\n",
+             route add {} via {v6} dev flannel-v6.1 onlink\n",
             pod_cidr(Family::V4, other),
             pod_cidr(Family::V6, other),
         ))?;

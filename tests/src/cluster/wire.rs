@@ -22,7 +22,7 @@ pub fn build(rig: &Rig, spec: &Spec) -> Result<Netns> {
          addr add {v4}/24 dev wire\n\
          addr add {v6}/64 dev wire nodad\n"
     ))?;
-    let to_pods = routes(spec, |node| plan::node(node))?;
+    let to_pods = routes(spec, plan::node)?;
     wire.ip(&to_pods)?;
     Ok(wire)
 }
@@ -44,7 +44,7 @@ pub fn add_outside(rig: &Rig, wire: &Netns, spec: &Spec, cgroup: Cgroup) -> Resu
         Wire::Segment => {
             plug(wire, &netns, "outside")?;
             address(&netns, plan::outside_on_segment(), plan::gateway())?;
-            netns.ip(&routes(spec, |node| plan::node(node))?)?;
+            netns.ip(&routes(spec, plan::node)?)?;
             plan::outside_on_segment()
         }
         Wire::Router => {
@@ -87,7 +87,7 @@ fn address(netns: &Netns, (v4, v6): Pair, (gateway_v4, gateway_v6): Pair) -> Res
          addr add {v6}/64 dev eth0 nodad\n\
          link set eth0 up\n\
          route add default via {gateway_v4}\n\
-         -6 route add default via {gateway_v6}\n"
+         route add default via {gateway_v6}\n"
     ))
 }
 
@@ -97,9 +97,9 @@ fn routes(spec: &Spec, via: impl Fn(usize) -> Pair) -> Result<String> {
     for node in 0..spec.nodes {
         let (v4, v6) = via(node);
         lines += &format!("route add {} via {v4}\n", pod_cidr(Family::V4, node));
-        lines += &format!("-6 route add {} via {v6}\n", pod_cidr(Family::V6, node));
+        lines += &format!("route add {} via {v6}\n", pod_cidr(Family::V6, node));
     }
     let (v4, v6) = via(0);
-    lines += &format!("route add {SERVICE_CIDR_V4} via {v4}\n-6 route add {SERVICE_CIDR_V6} via {v6}\n");
+    lines += &format!("route add {SERVICE_CIDR_V4} via {v4}\nroute add {SERVICE_CIDR_V6} via {v6}\n");
     Ok(lines)
 }

@@ -33,7 +33,8 @@ impl FromStr for Answer {
     fn from_str(line: &str) -> io::Result<Self> {
         let mut words = line.split_whitespace();
         let parsed = words.next().zip(words.next().and_then(|peer| peer.parse().ok()));
-        let (by, peer) = parsed.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("not an answer: {line:?}")))?;
+        let (by, peer) =
+            parsed.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("not an answer: {line:?}")))?;
         Ok(Self { by: by.to_owned(), peer })
     }
 }
@@ -107,7 +108,10 @@ impl Connection {
                 let start = monotonic_ns();
                 stream.write_all(b"bye\n").map_err(|error| Failure::new("send", &error, start))?;
                 let mut text = String::new();
-                stream.read_to_string(&mut text).and_then(|_| text.parse()).map_err(|error| Failure::new("answer", &error, start))
+                stream
+                    .read_to_string(&mut text)
+                    .and_then(|_| text.parse())
+                    .map_err(|error| Failure::new("answer", &error, start))
             }
             (Self::Tcp(_), Close::Reset) => {
                 let answer = self.ask()?;

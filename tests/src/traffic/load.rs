@@ -61,7 +61,8 @@ fn work(task: &Load, target: &Target, worker: u32, stats: &Mutex<Stats>, stop: &
 fn request(task: &Load, target: &Target, stats: &Mutex<Stats>) {
     let timeout = Duration::from_millis(task.timeout_ms);
     let start = monotonic_ns();
-    let result = Connection::open(target.proto, target.to, None, timeout).and_then(|connection| connection.ask_and_close(task.close));
+    let result =
+        Connection::open(target.proto, target.to, None, timeout).and_then(|connection| connection.ask_and_close(task.close));
     let micros = (monotonic_ns() - start) / 1000;
     lock(stats).count(result, start, micros.try_into().unwrap_or(u32::MAX));
 }

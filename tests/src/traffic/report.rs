@@ -39,7 +39,8 @@ impl LoadReport {
 
     /// What failed, in words, for the message of an assertion.
     pub fn failures(&self) -> String {
-        let lines = self.targets.iter().flat_map(|target| target.failures.iter().map(move |f| format!("{}: {f}", target.label)));
+        let lines =
+            self.targets.iter().flat_map(|target| target.failures.iter().map(move |f| format!("{}: {f}", target.label)));
         lines.take(20).collect::<Vec<_>>().join("\n")
     }
 
@@ -62,7 +63,7 @@ pub struct TargetReport {
     pub failures: Vec<Failure>,
     /// Who answered.
     pub answerers: BTreeMap<String, Answerer>,
-    /// Median of a whole request, in microseconds; of the last second in a tick.
+    /// Median of a whole request, in microseconds; since the tick before in a tick.
     pub p50_us: u32,
     /// 99th percentile, likewise.
     pub p99_us: u32,

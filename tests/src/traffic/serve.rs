@@ -54,9 +54,15 @@ fn accept(listener: &TcpListener, site: &Arc<Site>) {
 fn converse(mut stream: TcpStream, site: &Site) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let peer = stream.peer_addr()?;
+    // The listener is dual: IPv4 clients show as mapped addresses.
+    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let mut input = BufReader::new(stream.try_clone()?);
     let mut line = String::new();
-    while { line.clear(); input.read_line(&mut line)? } > 0 {
+    while {
+        line.clear();
+        input.read_line(&mut line)?
+    } > 0
+    {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
             ["who"] => stream.write_all(site.answer(peer).as_bytes())?,
@@ -91,10 +97,16 @@ impl Site {
 
     fn page(&self, input: &mut impl BufRead, output: &mut impl Write, path: &str, peer: SocketAddr) -> io::Result<()> {
         let mut header = String::new();
-        while { header.clear(); input.read_line(&mut header)? } > 2 {}
+        while {
+            header.clear();
+            input.read_line(&mut header)?
+        } > 2
+        {}
         let body = match &self.app {
             App::Vote { store } => match path.strip_prefix("/vote/") {
-                Some(key) => super::store::ask(*store, &format!("add {key} 1")).map(|sum| format!("one vote for {key}, {sum} waiting")),
+                Some(key) => {
+                    super::store::ask(*store, &format!("add {key} 1")).map(|sum| format!("one vote for {key}, {sum} waiting"))
+                }
                 None => Ok("vote with GET /vote/cats or /vote/dogs".to_owned()),
             },
             App::Tally { store } => super::store::ask(*store, "all"),
@@ -105,6 +117,10 @@ impl Site {
             Err(error) => ("502 Bad Gateway", error.to_string()),
         };
         let text = format!("{body} ({})\n", self.name);
-        write!(output, "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}", text.len())
+        write!(
+            output,
+            "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
+            text.len()
+        )
     }
 }

@@ -39,7 +39,8 @@ impl Store {
 
 /// Asks a store one line over a new connection.
 pub fn ask(store: SocketAddr, line: &str) -> io::Result<String> {
-    let connection = Connection::open(Proto::Tcp, store, None, PATIENCE).map_err(|failure| io::Error::other(failure.to_string()))?;
+    let connection =
+        Connection::open(Proto::Tcp, store, None, PATIENCE).map_err(|failure| io::Error::other(failure.to_string()))?;
     let Connection::Tcp(mut stream) = connection else { return Err(io::ErrorKind::Unsupported.into()) };
     stream.write_all(format!("{line}\n").as_bytes())?;
     let mut answer = String::new();
