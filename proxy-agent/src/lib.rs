@@ -3,4 +3,5 @@
 
 pub mod attach;
 pub mod serve;
+pub mod maps;
 pub mod table;

@@ -1,0 +1,101 @@
+//! One mapped array: values in memory that programs read while the agent writes. Every access is to whole, aligned 64-bit words.
+
+use bytemuck::Pod;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+/// Where an array's words lie.
+pub trait Memory {
+    /// The words.
+    fn words(&self) -> &[AtomicU64];
+}
+
+impl Memory for Arc<[AtomicU64]> {
+    fn words(&self) -> &[AtomicU64] {
+        self
+    }
+}
+
+/// An array of `T` in the layout of BPF_MAP_TYPE_ARRAY: each value begins at a multiple of eight bytes.
+#[derive(Clone, Debug)]
+pub struct Array<M, T> {
+    memory: M,
+    len: u32,
+    value: PhantomData<T>,
+}
+
+const MAX_WORDS: usize = 32;
+
+impl<M: Memory, T: Pod> Array<M, T> {
+    /// Words from one value to the next.
+    pub const STRIDE: usize = size_of::<T>().div_ceil(8);
+
+    /// The array of `len` values in `memory`; shorter if that holds fewer.
+    pub fn new(memory: M, len: u32) -> Self {
+        const { assert!(Self::STRIDE <= MAX_WORDS) };
+        let held = u32::try_from(memory.words().len() / Self::STRIDE).unwrap_or(u32::MAX);
+        Self { memory, len: len.min(held), value: PhantomData }
+    }
+
+    /// Number of values.
+    pub const fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// Whether there are no values.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The value at `index`; zero beyond the end.
+    pub fn load(&self, index: u32) -> T {
+        let mut words = [0u64; MAX_WORDS];
+        for (word, cell) in words.iter_mut().zip(self.cells(index)) {
+            *word = cell.load(Ordering::Relaxed);
+        }
+        fence(Ordering::Acquire);
+        bytemuck::pod_read_unaligned(&bytemuck::bytes_of(&words)[..size_of::<T>()])
+    }
+
+    /// Writes the value at `index`, its last word with release order; nothing beyond the end.
+    pub fn store(&self, index: u32, value: T) {
+        let mut words = [0u64; MAX_WORDS];
+        bytemuck::bytes_of_mut(&mut words)[..size_of::<T>()].copy_from_slice(bytemuck::bytes_of(&value));
+        let cells = self.cells(index);
+        let Some((last, rest)) = cells.split_last() else { return };
+        for (word, cell) in words.iter().zip(rest) {
+            cell.store(*word, Ordering::Relaxed);
+        }
+        last.store(words[rest.len()], Ordering::Release);
+    }
+
+    fn cells(&self, index: u32) -> &[AtomicU64] {
+        if index >= self.len {
+            return &[];
+        }
+        let start = index as usize * Self::STRIDE;
+        &self.memory.words()[start..start + Self::STRIDE]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proxy_common::abi::Descriptor;
+
+    #[test]
+    fn values_keep_their_stride_and_end() {
+        let memory: Arc<[AtomicU64]> = (0..6).map(|_| AtomicU64::new(0)).collect();
+        let array = Array::<_, Descriptor>::new(memory.clone(), 9);
+        assert_eq!(array.len(), 3);
+        let value = Descriptor { first: 1, count: 2, room: 4 };
+        array.store(1, value);
+        array.store(3, value);
+        assert_eq!(
+            [0, 1, 2, 3].map(|i| array.load(i)),
+            [Descriptor::default(), value, Descriptor::default(), Descriptor::default()]
+        );
+        assert_eq!(memory[3].load(Ordering::Relaxed), u64::from_ne_bytes(bytemuck::cast([4u32, 0])));
+    }
+}

@@ -1,0 +1,102 @@
+//! How many entries each table has.
+
+use super::MapName;
+
+/// Number of entries of each table that grows with the cluster or with traffic.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Capacity {
+    /// Service ports, per family.
+    pub services: u32,
+    /// Addresses and ports that clients dial.
+    pub frontends: u32,
+    /// Endpoints of service ports.
+    pub backends: u32,
+    /// Places in the sets that connections choose from.
+    pub slots: u32,
+    /// Descriptors: one in force for each service, the rest for changes.
+    pub descriptors: u32,
+    /// Entries of established TCP flows, two each.
+    pub flows: u32,
+    /// Entries of embryonic TCP flows.
+    pub flows_new: u32,
+    /// Entries of answered UDP flows.
+    pub flows_any: u32,
+    /// Entries of unanswered UDP flows.
+    pub flows_any_new: u32,
+    /// Peers of unconnected UDP sockets.
+    pub udp_peers: u32,
+}
+
+const MEMORY_PER_FLOW: u64 = 128 << 10;
+
+impl Capacity {
+    /// Defaults for a machine with `memory` bytes. A flow entry takes about 200 bytes of kernel memory, so that all flow tables
+    /// together stay below half a percent of it.
+    pub fn for_memory(memory: u64) -> Self {
+        let flows = (memory / MEMORY_PER_FLOW).clamp(16 << 10, 512 << 10) as u32;
+        Self {
+            services: 65_536,
+            frontends: 262_144,
+            backends: 524_288,
+            slots: 1_048_576,
+            descriptors: 131_072,
+            flows,
+            flows_new: flows / 4,
+            flows_any: flows / 2,
+            flows_any_new: flows / 4,
+            udp_peers: flows / 2,
+        }
+    }
+
+    /// Defaults for this machine.
+    pub fn for_this_machine() -> Self {
+        let memory = nix::sys::sysinfo::sysinfo().map_or(0, |info| info.ram_total());
+        Self::for_memory(memory)
+    }
+
+    /// The number of entries of `map`; `None` where the object says it.
+    pub const fn of(&self, map: MapName) -> Option<u32> {
+        Some(match map {
+            MapName::Services | MapName::Names | MapName::ServiceCounters => self.services,
+            MapName::Frontends => self.frontends,
+            MapName::Backends | MapName::BackendStates => self.backends,
+            MapName::Slots => self.slots,
+            MapName::Descriptors => self.descriptors,
+            MapName::Flows => self.flows,
+            MapName::FlowsNew => self.flows_new,
+            MapName::FlowsAny => self.flows_any,
+            MapName::FlowsAnyNew => self.flows_any_new,
+            MapName::UdpPeers => self.udp_peers,
+            MapName::Sockets | MapName::NodeAddresses | MapName::Devices | MapName::Config | MapName::Counters => return None,
+        })
+    }
+
+    /// Takes over the number of entries that an existing `map` has.
+    pub const fn adopt(&mut self, map: MapName, entries: u32) {
+        match map {
+            MapName::Services | MapName::Names | MapName::ServiceCounters => self.services = entries,
+            MapName::Frontends => self.frontends = entries,
+            MapName::Backends | MapName::BackendStates => self.backends = entries,
+            MapName::Slots => self.slots = entries,
+            MapName::Descriptors => self.descriptors = entries,
+            MapName::Flows => self.flows = entries,
+            MapName::FlowsNew => self.flows_new = entries,
+            MapName::FlowsAny => self.flows_any = entries,
+            MapName::FlowsAnyNew => self.flows_any_new = entries,
+            MapName::UdpPeers => self.udp_peers = entries,
+            MapName::Sockets | MapName::NodeAddresses | MapName::Devices | MapName::Config | MapName::Counters => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flows_follow_memory_within_bounds() {
+        assert_eq!(Capacity::for_memory(1 << 30).flows, 16 << 10);
+        assert_eq!(Capacity::for_memory(16 << 30).flows, 128 << 10);
+        assert_eq!(Capacity::for_memory(1 << 40).flows, 512 << 10);
+    }
+}

@@ -1,0 +1,64 @@
+//! The maps' names: in the object, under the pin folder and in messages alike.
+
+macro_rules! names {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// A map of the object.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+        pub enum MapName { $($(#[$doc])* $variant,)* }
+
+        impl MapName {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The name of the map and of its pin.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+names! {
+    /// What clients dial.
+    Frontends = "FRONTENDS",
+    /// Which descriptor is in force.
+    Services = "SERVICES",
+    /// What services mean.
+    Descriptors = "DESCRIPTORS",
+    /// The sets that connections choose from.
+    Slots = "SLOTS",
+    /// Endpoints.
+    Backends = "BACKENDS",
+    /// What of an endpoint changes in place.
+    BackendStates = "BACKEND_STATES",
+    /// Who service ids are.
+    Names = "NAMES",
+    /// Established TCP flows.
+    Flows = "FLOWS",
+    /// Embryonic TCP flows.
+    FlowsNew = "FLOWS_NEW",
+    /// Answered UDP flows.
+    FlowsAny = "FLOWS_ANY",
+    /// Unanswered UDP flows.
+    FlowsAnyNew = "FLOWS_ANY_NEW",
+    /// Unconnected UDP sockets.
+    UdpPeers = "UDP_PEERS",
+    /// Connected sockets.
+    Sockets = "SOCKETS",
+    /// The node's addresses.
+    NodeAddresses = "NODE_ADDRESSES",
+    /// The node's devices.
+    Devices = "DEVICES",
+    /// Settings.
+    Config = "CONFIG",
+    /// Verdicts.
+    Counters = "COUNTERS",
+    /// Connections of each service.
+    ServiceCounters = "SERVICE_COUNTERS",
+}
+
+impl std::fmt::Display for MapName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
