@@ -6,9 +6,11 @@ mod paths;
 mod process;
 mod setup;
 mod test;
+mod tidy;
 
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -30,13 +32,23 @@ enum Task {
     },
     /// Run every test, or the stages named
     Test(test::Options),
+    /// Check form, lints, dependencies and the limits of the house
+    Tidy,
 }
 
-fn main() -> anyhow::Result<ExitCode> {
-    match Args::parse().task {
+fn main() -> ExitCode {
+    run(Args::parse().task).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(task: Task) -> Result<ExitCode> {
+    match task {
         Task::Setup => setup::everything()?,
         Task::Build { ebpf_only: true } => drop(build::ebpf()?),
         Task::Build { ebpf_only: false } => drop(build::sluice()?),
+        Task::Tidy => tidy::run()?,
         Task::Test(options) => return test::run(&options),
     }
     Ok(ExitCode::SUCCESS)

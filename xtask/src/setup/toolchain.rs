@@ -40,6 +40,11 @@ impl EbpfToolchain {
         }
         command
     }
+
+    /// Whether clippy came with it; Debian's has none.
+    pub fn has_clippy(&self) -> bool {
+        !self.stable && self.cargo.with_file_name("cargo-clippy").exists()
+    }
 }
 
 /// Finds a tool chain for eBPF, and installs Debian's when there is none.
