@@ -1,9 +1,12 @@
 //! What the node is (devices, addresses, routes, by rtnetlink) and where programs are attached.
 
 pub mod cgroup;
+pub mod decode;
 pub mod edges;
 pub mod facts;
 pub mod links;
+pub mod netlink;
+pub mod node;
 pub mod ports;
 pub mod rules;
 pub mod sys;

@@ -1,0 +1,98 @@
+//! What programs shall know of the node: NODE_ADDRESSES, DEVICES and the node's primary addresses. Pure.
+
+use super::facts::{Facts, is_global};
+use ipnet::IpNet;
+use proxy_common::abi::{Addr, AddressFlags, Cidr, DeviceFlags, Family};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// kube-proxy in IPVS mode assigns every Service's address to this device: none of them is the node's.
+const IPVS_DEVICE: &str = "kube-ipvs0";
+
+/// At which addresses NodePorts are served (S39).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum NodePortAddresses {
+    /// The node's primary ones.
+    #[default]
+    Primary,
+    /// Those of this node inside these prefixes.
+    Cidrs(Vec<IpNet>),
+}
+
+/// What stands in the maps about the node.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct NodeTables {
+    /// NODE_ADDRESSES.
+    pub addresses: BTreeMap<Addr, AddressFlags>,
+    /// DEVICES.
+    pub devices: BTreeMap<u32, DeviceFlags>,
+    /// The primary addresses, IPv4 and IPv6.
+    pub primary: [Option<IpAddr>; 2],
+}
+
+/// The tables that follow from the facts, the node object's addresses (none before it appears) and the devices on which XDP
+/// runs.
+pub fn tables(facts: &Facts, object: &[IpAddr], serve: &NodePortAddresses, xdp: &[u32]) -> NodeTables {
+    let primary = [Family::V4, Family::V6].map(|family| primary(facts, object, family));
+    let mut addresses = BTreeMap::new();
+    for (addr, flags) in local(facts).map(|addr| (addr, local_flags(addr, serve, &primary))) {
+        addresses.insert(Addr::from(addr), flags);
+    }
+    if *serve == NodePortAddresses::Primary {
+        for addr in primary.into_iter().flatten() {
+            let flags = addresses.entry(Addr::from(addr)).or_default();
+            *flags = flags.with(AddressFlags::NODE_PORT);
+        }
+    }
+    let devices = xdp.iter().map(|device| (*device, DeviceFlags::XDP_TARGET)).collect();
+    NodeTables { addresses, devices, primary }
+}
+
+/// The prefix of one family that programs compare sources with (S29, S38): the first one configured.
+pub fn cluster_cidrs(cidrs: &[IpNet]) -> [Cidr; 2] {
+    let first = |v4: bool| cidrs.iter().find(|net| net.addr().is_ipv4() == v4);
+    [first(true).map_or(Cidr::NONE, cidr), first(false).map_or(Cidr::NONE, cidr)]
+}
+
+fn cidr(net: &IpNet) -> Cidr {
+    let mapped = if net.addr().is_ipv4() { 96 } else { 0 };
+    Cidr::new(Addr::from(net.addr()), net.prefix_len() + mapped)
+}
+
+fn primary(facts: &Facts, object: &[IpAddr], family: Family) -> Option<IpAddr> {
+    let of_object = object.iter().copied().find(|addr| addr.is_ipv4() == (family == Family::V4));
+    of_object.or_else(|| facts.default_source(family))
+}
+
+fn local(facts: &Facts) -> impl Iterator<Item = IpAddr> + '_ {
+    facts
+        .addresses
+        .iter()
+        .filter(|address| facts.devices.get(&address.device).is_none_or(|device| device.name != IPVS_DEVICE))
+        .map(|address| address.net.addr())
+        .filter(|addr| !addr.is_unspecified() && !addr.is_multicast())
+}
+
+fn local_flags(addr: IpAddr, serve: &NodePortAddresses, primary: &[Option<IpAddr>; 2]) -> AddressFlags {
+    let named = match serve {
+        NodePortAddresses::Primary => primary.contains(&Some(addr)),
+        NodePortAddresses::Cidrs(cidrs) => cidrs.iter().any(|net| net.contains(&addr) && suits(net, addr)),
+    };
+    let loopback = addr == IpAddr::V4(Ipv4Addr::LOCALHOST) || addr == IpAddr::V6(Ipv6Addr::LOCALHOST);
+    if loopback && (named || *serve == NodePortAddresses::Primary) {
+        AddressFlags::LOCAL.with(AddressFlags::LOOPBACK)
+    } else if named && !addr.is_loopback() {
+        AddressFlags::LOCAL.with(AddressFlags::NODE_PORT)
+    } else {
+        AddressFlags::LOCAL
+    }
+}
+
+/// A prefix of no bits means every address that others can dial, not those of one link.
+fn suits(net: &IpNet, addr: IpAddr) -> bool {
+    net.prefix_len() > 0 || addr.is_loopback() || addr.is_ipv4() || is_global(addr)
+}
+
+#[cfg(test)]
+#[path = "node_tests.rs"]
+mod tests;
