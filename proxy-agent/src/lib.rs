@@ -2,6 +2,7 @@
 #![forbid(unsafe_op_in_unsafe_fn)]
 
 pub mod attach;
+pub mod cli;
 pub mod serve;
 pub mod maps;
 pub mod table;

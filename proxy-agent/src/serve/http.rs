@@ -192,3 +192,82 @@ async fn answer(stream: TcpStream, router: Router) {
     // Either the client has its answer, or it is gone or too slow: there is nobody to tell.
     tokio::time::timeout(CONNECTION_TIMEOUT, connection).await.ok();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::health::NodeState;
+    use crate::serve::metrics::{MapReading, ReadMaps};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    struct NoMaps;
+
+    impl ReadMaps for NoMaps {
+        fn read(&self) -> MapReading {
+            MapReading::default()
+        }
+    }
+
+    fn facts() -> Facts {
+        let health = Arc::new(Health::new(Duration::from_secs(60), NodeState::Leaving));
+        Facts { health, metrics: Arc::new(Metrics::new(Arc::new(NoMaps)).unwrap()) }
+    }
+
+    fn anywhere() -> Addresses {
+        let any = Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
+        Addresses { healthz: any, metrics: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))) }
+    }
+
+    async fn ask(port: u16, request: &str) -> String {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    async fn fetch(address: Option<SocketAddr>, path: &str) -> String {
+        ask(address.unwrap().port(), &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")).await
+    }
+
+    #[tokio::test]
+    async fn every_path_answers() {
+        let stop = CancellationToken::new();
+        let bound = start(anywhere(), &facts(), &stop).unwrap();
+        let healthz = fetch(bound.healthz, "/healthz").await;
+        assert!(healthz.starts_with("HTTP/1.1 503 "), "{healthz}");
+        assert!(healthz.contains("content-type: application/json\r\n"), "{healthz}");
+        assert!(healthz.contains("x-content-type-options: nosniff\r\n"), "{healthz}");
+        assert!(healthz.contains(r#""nodeEligible":false,"healthy":true"#), "{healthz}");
+        assert!(fetch(bound.healthz, "/livez").await.starts_with("HTTP/1.1 200 "));
+        assert!(fetch(bound.healthz, "/metrics").await.starts_with("HTTP/1.1 404 "));
+        assert!(fetch(bound.metrics, "/healthz").await.ends_with("\r\n\r\nok"));
+        assert!(fetch(bound.metrics, "/proxyMode").await.ends_with("\r\n\r\nsluice"));
+        let metrics = fetch(bound.metrics, "/metrics").await;
+        assert!(metrics.contains("kubeproxy_proxy_healthz_total{code=\"503\"} 1\n"), "{metrics}");
+        assert!(metrics.contains("kubeproxy_proxy_livez_total{code=\"200\"} 1\n"), "{metrics}");
+        stop.cancel();
+    }
+
+    #[tokio::test]
+    async fn hostile_requests_end_early() {
+        let stop = CancellationToken::new();
+        let port = start(anywhere(), &facts(), &stop).unwrap().healthz.unwrap().port();
+        let huge = format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "y".repeat(2 * MAX_REQUEST));
+        assert!(!ask(port, &huge).await.starts_with("HTTP/1.1 200"));
+        assert!(ask(port, "POST /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.starts_with("HTTP/1.1 405 "));
+        stop.cancel();
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_says_what_to_do() {
+        let stop = CancellationToken::new();
+        let first = start(anywhere(), &facts(), &stop).unwrap();
+        let error = start(Addresses { healthz: first.healthz, metrics: None }, &facts(), &stop).unwrap_err().to_string();
+        assert!(error.contains("--healthz-bind-address"), "{error}");
+        let away = Some("192.0.2.1:1".parse().unwrap());
+        let error = start(Addresses { healthz: None, metrics: away }, &facts(), &stop).unwrap_err().to_string();
+        assert!(error.contains("address of this node"), "{error}");
+        stop.cancel();
+    }
+}

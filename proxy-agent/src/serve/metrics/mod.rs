@@ -23,3 +23,6 @@ pub const fn family_label(family: Family) -> &'static str {
         Family::V6 => "IPv6",
     }
 }
+
+#[cfg(test)]
+mod tests;
