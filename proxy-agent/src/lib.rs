@@ -3,6 +3,6 @@
 
 pub mod attach;
 pub mod cli;
-pub mod serve;
 pub mod maps;
+pub mod serve;
 pub mod table;
