@@ -10,6 +10,9 @@ use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, N
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteType};
 use std::net::IpAddr;
 
+/// A neighbour: the device it is reached by, and its address.
+pub type NeighbourKey = (u32, IpAddr);
+
 /// A device.
 pub fn device(message: &LinkMessage) -> Option<Device> {
     let attributes = &message.attributes;
@@ -118,7 +121,7 @@ const fn metric(attribute: &RouteAttribute) -> Option<u32> {
 }
 
 /// A neighbour: device, address, and the link address if the kernel has one that it believes.
-pub fn neighbour(message: &NeighbourMessage) -> Option<((u32, IpAddr), Option<Vec<u8>>)> {
+pub fn neighbour(message: &NeighbourMessage) -> Option<(NeighbourKey, Option<Vec<u8>>)> {
     let addr: IpAddr = message.attributes.iter().find_map(|attribute| match attribute {
         NeighbourAttribute::Destination(NeighbourAddress::Inet(addr)) => Some((*addr).into()),
         NeighbourAttribute::Destination(NeighbourAddress::Inet6(addr)) => Some((*addr).into()),

@@ -70,8 +70,6 @@ pub enum Outcome {
     Attached,
     /// Its program was exchanged.
     Swapped,
-    /// Removed.
-    Removed,
 }
 
 /// Loaded programs by name.

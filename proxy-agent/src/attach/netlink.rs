@@ -2,7 +2,7 @@
 //!
 //! Events only say *that* something changed; facts come from a list of everything, so that a lost event costs nothing but time.
 
-use super::decode;
+use super::decode::{self, NeighbourKey};
 use super::facts::Facts;
 use futures::channel::mpsc::UnboundedReceiver;
 use futures::{FutureExt, StreamExt, TryStreamExt};
@@ -10,7 +10,7 @@ use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::{Handle, IpVersion, MulticastGroup, RouteMessageBuilder, sys::SocketAddr};
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 /// Events of one operator's action come in a burst: one list answers them all.
@@ -66,7 +66,7 @@ pub struct Network {
 
 /// Link addresses of neighbours.
 #[derive(Default)]
-struct Neighbours(HashMap<(u32, IpAddr), Vec<u8>>);
+struct Neighbours(HashMap<NeighbourKey, Vec<u8>>);
 
 /// What a burst of events asks for.
 #[derive(Default, Clone, Copy, PartialEq, Eq, Debug)]
@@ -179,7 +179,7 @@ impl Network {
 
 impl Neighbours {
     /// Whether a next hop may differ now: not for each turn from reachable to stale and back.
-    fn set(&mut self, key: (u32, IpAddr), link: Option<Vec<u8>>) -> bool {
+    fn set(&mut self, key: NeighbourKey, link: Option<Vec<u8>>) -> bool {
         match link {
             None => self.0.remove(&key).is_some(),
             Some(link) if self.0.get(&key) == Some(&link) => false,
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn only_link_addresses_matter() {
         let mut neighbours = Neighbours::default();
-        let key = (2, IpAddr::from([192, 0, 2, 1]));
+        let key = (2, std::net::IpAddr::from([192, 0, 2, 1]));
         assert!(!neighbours.set(key, None));
         assert!(neighbours.set(key, Some(vec![1; 6])));
         assert!(!neighbours.set(key, Some(vec![1; 6])));
