@@ -3,6 +3,9 @@
 
 pub mod attach;
 pub mod cli;
+pub mod config;
 pub mod maps;
 pub mod serve;
+pub mod state;
 pub mod table;
+pub mod watch;

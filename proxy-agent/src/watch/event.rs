@@ -1,0 +1,30 @@
+//! What a source says.
+
+use super::objects::{Kind, Object, ObjectName};
+use super::trouble::{Subject, Trouble};
+use std::future::Future;
+use tokio::sync::mpsc;
+
+/// One thing that a source saw.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Event {
+    /// The object is new or changed.
+    Apply(Object),
+    /// The object is gone.
+    Delete(Kind, ObjectName),
+    /// Every object of the kind has been delivered (S11); said again after each later list.
+    Synced(Kind),
+    /// Something keeps the source from seeing all there is; what it said before stays in force.
+    Trouble(Subject, Trouble),
+    /// The subject's trouble is over.
+    Recovered(Subject),
+}
+
+/// Where a source sends what it sees; what stands in one message belongs together and is put in force at once.
+pub type Events = mpsc::Sender<Vec<Event>>;
+
+/// A source of truth.
+pub trait Source: Send + 'static {
+    /// Follows the objects until nobody listens any more.
+    fn follow(self, events: Events) -> impl Future<Output = ()> + Send;
+}

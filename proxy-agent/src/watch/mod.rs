@@ -1,0 +1,13 @@
+//! Sources of truth: one trait, two bodies. Objects become changes; the rest of the agent can't tell the bodies apart.
+//!
+//! Invariant: a source never takes back what it said before because it is in trouble. An object stays in force until the
+//! source has seen that it is gone.
+
+pub mod event;
+pub mod objects;
+pub mod trouble;
+mod yaml;
+
+pub use event::{Event, Events, Source};
+pub use trouble::{ApiTrouble, FileLine, FileTrouble, Subject, Trouble};
+pub use yaml::yaml_error;
