@@ -1,0 +1,82 @@
+//! The tables as operators read them: services with what clients dial and where that leads. It takes the way a program takes, so
+//! what is not reachable is not shown.
+
+use super::{MapError, Read};
+use proxy_common::abi::{Addr, BackendId, BackendState, FrontendKey, FrontendKind, Generation, Port, ServiceId, ServiceName};
+use std::collections::HashMap;
+
+/// One service port in one family, as it is in force.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ServiceView {
+    /// Its id.
+    pub id: ServiceId,
+    /// Its name.
+    pub name: ServiceName,
+    /// What clients dial, sorted.
+    pub frontends: Vec<(FrontendKey, FrontendKind)>,
+    /// Its endpoints, sorted by address and port.
+    pub backends: Vec<BackendView>,
+}
+
+/// One endpoint of a service port, as it is in force.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BackendView {
+    /// Its id.
+    pub id: BackendId,
+    /// Which user of the id it is.
+    pub generation: Generation,
+    /// Its address.
+    pub addr: Addr,
+    /// Its port.
+    pub port: Port,
+    /// Whether it runs on this node.
+    pub local: bool,
+    /// Its state.
+    pub state: BackendState,
+    /// Whether it stands in the set that new connections choose from.
+    pub chosen: bool,
+}
+
+/// All services in force, sorted by name.
+pub fn services(tables: &impl Read) -> Result<Vec<ServiceView>, MapError> {
+    let mut frontends: HashMap<ServiceId, Vec<(FrontendKey, FrontendKind)>> = HashMap::new();
+    for (key, frontend) in tables.frontends()? {
+        frontends.entry(frontend.service).or_default().push((key, frontend.kind));
+    }
+    let mut views: Vec<ServiceView> = tables
+        .names()?
+        .into_iter()
+        .filter(|(id, _)| tables.service(*id).descriptor().is_some())
+        .map(|(id, name)| {
+            let mut frontends = frontends.remove(&id).unwrap_or_default();
+            frontends.sort_unstable();
+            ServiceView { id, name, frontends, backends: backends(tables, id) }
+        })
+        .collect();
+    views.sort_unstable_by_key(|view| (view.name, view.id));
+    Ok(views)
+}
+
+fn backends(tables: &impl Read, id: ServiceId) -> Vec<BackendView> {
+    let Some(index) = tables.service(id).descriptor() else { return Vec::new() };
+    let descriptor = tables.descriptor(index);
+    let first = descriptor.first.min(tables.capacity().slots);
+    let end = first.saturating_add(descriptor.room).min(tables.capacity().slots);
+    let mut views: Vec<BackendView> =
+        (first..end).filter_map(|slot| backend(tables, tables.slot(slot), slot - first < descriptor.count)).collect();
+    views.sort_unstable_by_key(|view| (view.addr, view.port, view.id));
+    views
+}
+
+fn backend(tables: &impl Read, id: BackendId, chosen: bool) -> Option<BackendView> {
+    let held = tables.backend(id);
+    (id != BackendId::default() && held.generation != Generation::default()).then(|| BackendView {
+        id,
+        generation: held.generation,
+        addr: held.addr,
+        port: held.port,
+        local: held.flags.is_local(),
+        state: tables.backend_state(id),
+        chosen,
+    })
+}
