@@ -89,6 +89,19 @@ pub fn lines<T: ToString>(texts: impl IntoIterator<Item = T>) -> String {
     if joined.is_empty() { "-".to_owned() } else { joined }
 }
 
+/// A span of time in its largest fitting units: `740ms`, `12s`, `3m20s`, `5h10m`, `9d4h`.
+pub fn duration(milliseconds: u64) -> String {
+    let seconds = milliseconds / 1000;
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match seconds {
+        0 => format!("{milliseconds}ms"),
+        1..60 => format!("{seconds}s"),
+        60..3600 => format!("{minutes}m{}s", seconds % 60),
+        3600..86_400 => format!("{hours}h{minutes}m"),
+        _ => format!("{days}d{hours}h"),
+    }
+}
+
 /// Prints `text` and a new line. A reader that has gone away (`| head`) is no error.
 pub fn print(text: &str) -> io::Result<()> {
     match writeln!(io::stdout().lock(), "{text}") {
@@ -122,6 +135,15 @@ mod tests {
              \x20                                                    NodePort 30007\n\
              kube-system/a-service-with-quite-a-long-name  12345  -"
         );
+    }
+
+    #[test]
+    fn durations() {
+        for (milliseconds, text) in
+            [(0, "0ms"), (999, "999ms"), (59_999, "59s"), (200_000, "3m20s"), (18_600_000, "5h10m"), (792_000_000, "9d4h")]
+        {
+            assert_eq!(duration(milliseconds), text);
+        }
     }
 
     #[test]

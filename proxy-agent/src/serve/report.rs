@@ -30,6 +30,8 @@ pub struct Report {
     pub written: Timestamp,
     /// The node it serves.
     pub node: String,
+    /// The folder of the cgroup whose processes are served.
+    pub cgroup: String,
     /// Where objects come from.
     pub source: Source,
     /// How long the oldest change has waited that is not in the tables, in milliseconds.
@@ -62,8 +64,8 @@ pub struct Source {
     pub synced: Option<Timestamp>,
     /// When an object last arrived.
     pub last_event: Option<Timestamp>,
-    /// What went wrong last, if it still does.
-    pub error: Option<String>,
+    /// What keeps it from seeing all there is; empty if nothing does.
+    pub troubles: Vec<String>,
 }
 
 /// What is special about one Service.
@@ -250,13 +252,14 @@ mod tests {
             started: at,
             written: at,
             node: "node-a".into(),
+            cgroup: "/sys/fs/cgroup".into(),
             source: Source {
                 origin: "/etc/sluice/manifests".into(),
                 connected: true,
                 since: at,
                 synced: Some(at),
                 last_event: None,
-                error: None,
+                troubles: Vec::new(),
             },
             lag_ms: 0,
             healthz: None,
