@@ -156,6 +156,11 @@ impl Slice {
         format!("{}-{}", self.service, self.family.kubernetes().to_lowercase())
     }
 
+    /// Its family.
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
     /// With one ready endpoint more.
     pub fn endpoint(self, ip: IpAddr, node: &str) -> Self {
         self.with(Endpoint { ip, node: node.to_owned(), ready: Some(true) })

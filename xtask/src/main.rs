@@ -2,6 +2,7 @@
 
 mod build;
 mod controlplane;
+mod demo;
 mod paths;
 mod process;
 mod setup;
@@ -30,6 +31,8 @@ enum Task {
         #[arg(long)]
         ebpf_only: bool,
     },
+    /// Show a cluster of network namespaces whose Services answer, whatever happens to it
+    Demo(demo::Options),
     /// Run every test, or the stages named
     Test(test::Options),
     /// Check form, lints, dependencies and the limits of the house
@@ -49,6 +52,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Build { ebpf_only: true } => drop(build::ebpf()?),
         Task::Build { ebpf_only: false } => drop(build::sluice()?),
         Task::Tidy => tidy::run()?,
+        Task::Demo(options) => return demo::run(&options),
         Task::Test(options) => return test::run(&options),
     }
     Ok(ExitCode::SUCCESS)

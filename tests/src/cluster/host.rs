@@ -17,7 +17,8 @@ use crate::netns::Netns;
 use crate::offload;
 use crate::sniff::Sniffer;
 use crate::traffic::{
-    App, Held, Load, Outcome, Probe, Serve, Stream, StreamReport, Task, Traffic, Unconnected, UnconnectedReport, helper,
+    App, Get, Held, Load, Outcome, PageReport, Probe, Serve, Stream, StreamReport, Task, Traffic, Unconnected,
+    UnconnectedReport, helper,
 };
 
 /// How long a task that ends by itself may take, unless its own time-outs add up to more.
@@ -147,6 +148,11 @@ impl Host {
         self.finish_within(&Task::Probe(probe), limit)
     }
 
+    /// Gets an HTTP page.
+    pub fn get(&self, to: SocketAddr, path: &str) -> Result<PageReport> {
+        self.finish_within(&Task::Get(Get { to, path: path.to_owned() }), PATIENCE)
+    }
+
     /// Sends bytes over one TCP connection and compares the echo.
     pub fn stream(&self, to: SocketAddr, bytes: u64) -> Result<StreamReport> {
         self.finish_within(&Task::Stream(Stream { to, bytes }), PATIENCE)
@@ -179,6 +185,7 @@ fn word(task: &Task) -> &'static str {
         Task::Load(_) => "a load",
         Task::Held(_) => "held connections",
         Task::Probe(_) => "a probe",
+        Task::Get(_) => "a page request",
         Task::Stream(_) => "a stream",
         Task::Unconnected(_) => "an unconnected socket",
         Task::Janitor { .. } => "the janitor",

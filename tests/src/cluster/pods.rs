@@ -35,8 +35,20 @@ pub fn prepare_node(node: &Host, index: usize, spec: &Spec) -> Result<()> {
     node.netns().ip(&lines)
 }
 
+/// A pod to be.
+pub struct NewPod<'a> {
+    pub name: &'a str,
+    /// Its node, counted from 0.
+    pub index: usize,
+    /// Its number within the node.
+    pub number: u16,
+    pub netns: Netns,
+    pub cgroup: Cgroup,
+}
+
 /// Makes a pod's device, addresses and routes.
-pub fn add(node: &Host, index: usize, spec: &Spec, name: &str, number: u16, netns: Netns, cgroup: Cgroup) -> Result<Host> {
+pub fn add(node: &Host, spec: &Spec, pod: NewPod<'_>) -> Result<Host> {
+    let NewPod { name, index, number, netns, cgroup } = pod;
     let device = format!("veth{number}");
     let mtu = spec.network.pod_mtu();
     node.netns().ip(&format!("link add {device} mtu {mtu} type veth peer name eth0 mtu {mtu} netns {}\n", netns.name()))?;

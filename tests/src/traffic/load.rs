@@ -2,6 +2,7 @@
 //!
 //! Invariant: the schedule does not depend on the answers: a slow answer delays one worker, never the rate.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use anyhow::Result;
 
 use super::dial::Connection;
 use super::pace::{Stop, print, print_report};
-use super::report::{Line, LoadReport};
+use super::report::{Line, LoadReport, TargetReport};
 use super::stats::Stats;
 use super::task::{Load, Target};
 use crate::wait::monotonic_ns;
@@ -21,10 +22,12 @@ const TICK: Duration = Duration::from_millis(200);
 /// Runs until told to stop, or until every target has had its limit of requests.
 pub fn run(task: &Load) -> Result<()> {
     let stop = Stop::on_end_of_input();
-    let stats: Vec<Mutex<Stats>> = task.targets.iter().map(|_| Mutex::default()).collect();
+    let stats: BTreeMap<&str, Mutex<Stats>> =
+        task.targets.iter().map(|target| (target.label.as_str(), Mutex::default())).collect();
     print(&Line::Ready)?;
     thread::scope(|scope| -> Result<()> {
-        for (target, stats) in task.targets.iter().zip(&stats) {
+        for target in &task.targets {
+            let stats = &stats[target.label.as_str()];
             for worker in 0..task.workers {
                 let stop = stop.clone();
                 scope.spawn(move || work(task, target, worker, stats, &stop));
@@ -32,11 +35,11 @@ pub fn run(task: &Load) -> Result<()> {
         }
         while !stop.now() && !done(task, &stats) {
             stop.sleep_until(Instant::now() + TICK);
-            print(&Line::Tick(report(task, &stats, Stats::tick)))?;
+            print(&Line::Tick(report(&stats, Stats::tick)))?;
         }
         Ok(())
     })?;
-    print_report(&report(task, &stats, |stats, label| stats.total(label)))
+    print_report(&report(&stats, |stats, label| stats.total(label)))
 }
 
 fn work(task: &Load, target: &Target, worker: u32, stats: &Mutex<Stats>, stop: &Stop) {
@@ -67,13 +70,12 @@ fn request(task: &Load, target: &Target, stats: &Mutex<Stats>) {
     lock(stats).count(result, start, micros.try_into().unwrap_or(u32::MAX));
 }
 
-fn done(task: &Load, stats: &[Mutex<Stats>]) -> bool {
-    task.limit > 0 && stats.iter().all(|stats| lock(stats).requests() >= task.limit)
+fn done(task: &Load, stats: &BTreeMap<&str, Mutex<Stats>>) -> bool {
+    task.limit > 0 && stats.values().all(|stats| lock(stats).requests() >= task.limit)
 }
 
-fn report(task: &Load, stats: &[Mutex<Stats>], take: impl Fn(&mut Stats, &str) -> super::report::TargetReport) -> LoadReport {
-    let targets = task.targets.iter().zip(stats).map(|(target, stats)| take(&mut lock(stats), &target.label)).collect();
-    LoadReport { targets }
+fn report(stats: &BTreeMap<&str, Mutex<Stats>>, take: impl Fn(&mut Stats, &str) -> TargetReport) -> LoadReport {
+    LoadReport { targets: stats.iter().map(|(label, stats)| take(&mut lock(stats), label)).collect() }
 }
 
 fn lock(stats: &Mutex<Stats>) -> MutexGuard<'_, Stats> {

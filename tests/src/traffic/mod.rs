@@ -9,8 +9,10 @@ mod handle;
 mod held;
 mod load;
 mod pace;
+mod page;
 mod probe;
 mod report;
+mod run;
 mod serve;
 mod stats;
 mod store;
@@ -20,22 +22,6 @@ mod unconnected;
 
 pub use dial::{Answer, Failure};
 pub use handle::{Traffic, helper};
-pub use report::{Answerer, HeldReport, Line, LoadReport, Outcome, StreamReport, TargetReport, UnconnectedReport};
-pub use task::{App, Close, Held, Load, Probe, Serve, Stream, Target, Task, Unconnected};
-
-use anyhow::Result;
-
-use crate::rig::run_janitor;
-
-/// Runs a task to its end in this process: the whole of the helper program.
-pub fn run(task: Task) -> Result<()> {
-    match task {
-        Task::Serve(task) => serve::run(&task),
-        Task::Load(task) => load::run(&task),
-        Task::Held(task) => held::run(&task),
-        Task::Probe(task) => probe::run(&task),
-        Task::Stream(task) => stream::run(&task),
-        Task::Unconnected(task) => unconnected::run(&task),
-        Task::Janitor { test } => run_janitor(&test, &mut std::io::stdin()),
-    }
-}
+pub use report::{Answerer, HeldReport, Line, LoadReport, Outcome, PageReport, StreamReport, TargetReport, UnconnectedReport};
+pub use run::run;
+pub use task::{App, Close, Get, Held, Load, Probe, Serve, Stream, Target, Task, Unconnected};

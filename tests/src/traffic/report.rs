@@ -22,7 +22,7 @@ pub enum Line {
 /// A load by targets.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct LoadReport {
-    /// In the order of the task.
+    /// One for each label, sorted by it.
     pub targets: Vec<TargetReport>,
 }
 
@@ -110,6 +110,17 @@ pub struct Outcome {
     pub micros: u64,
     /// When it began (CLOCK_MONOTONIC, ns).
     pub start_ns: u64,
+}
+
+/// A page, or why there is none.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PageReport {
+    /// The status code.
+    pub status: u16,
+    /// The body without its last line end.
+    pub body: String,
+    /// What went wrong on the way.
+    pub failure: Option<String>,
 }
 
 /// A stream's result.

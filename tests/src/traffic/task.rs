@@ -18,6 +18,8 @@ pub enum Task {
     Held(Held),
     /// Single connections, one after the other.
     Probe(Probe),
+    /// One HTTP request.
+    Get(Get),
     /// One connection that echoes many bytes.
     Stream(Stream),
     /// One unconnected UDP socket that talks to several addresses at once.
@@ -74,7 +76,7 @@ pub enum App {
 /// Where a client goes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Target {
-    /// What reports call it.
+    /// What reports call it; targets of one label are reported as one.
     pub label: String,
     /// TCP or UDP.
     pub proto: Proto,
@@ -170,6 +172,15 @@ impl Probe {
     pub fn times(proto: Proto, to: SocketAddr, count: u32) -> Self {
         Self { target: Target::new(proto, to), bind: None, count, timeout_ms: 2000, close: Close::Client }
     }
+}
+
+/// One HTTP request, and its page.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Get {
+    /// Where to.
+    pub to: SocketAddr,
+    /// The path, with its slash.
+    pub path: String,
 }
 
 /// One TCP connection that sends bytes and compares what comes back.

@@ -1,0 +1,15 @@
+//! `cargo xtask demo`: a cluster of network namespaces, `sluice run` on its nodes, and a story told with real traffic.
+//!
+//! Invariant: the exit code is 1 if a single request was lost or a chapter did not come out as told.
+
+mod apps;
+mod chapters;
+mod hints;
+mod loads;
+mod prepare;
+mod run;
+mod screen;
+mod story;
+mod table;
+
+pub use run::{Options, run};

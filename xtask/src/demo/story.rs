@@ -1,0 +1,115 @@
+//! The state of the story while it is told: the cluster, its agents, its apps, the clients and the screen.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use sluice_tests::traffic::LoadReport;
+use sluice_tests::{Agent, Cluster, Host};
+
+use super::apps::Apps;
+use super::loads::{Loads, answers};
+use super::screen::Screen;
+
+/// How often the block is redrawn.
+const FRAME: Duration = Duration::from_millis(200);
+/// Frames that a rate is taken over: one second.
+const WINDOW: usize = 5;
+/// Characters of a full bar.
+const BAR: u64 = 40;
+
+/// Everything that the chapters act on.
+pub struct Story<'a> {
+    /// The cluster.
+    pub cluster: &'a Cluster,
+    /// Pods and manifests.
+    pub apps: Apps<'a>,
+    /// One agent a node.
+    pub agents: Vec<Agent<'a>>,
+    /// A pod that only asks.
+    pub client: Arc<Host>,
+    /// The clients, once they run.
+    pub loads: Option<Loads>,
+    /// What the user sees.
+    pub screen: Screen,
+    wrong: u32,
+    frames: VecDeque<(Instant, LoadReport)>,
+}
+
+impl<'a> Story<'a> {
+    /// A cluster with two nodes and one client pod, without an agent.
+    pub fn begin(cluster: &'a Cluster) -> Result<Self> {
+        let apps = Apps::new(cluster)?;
+        let folder = apps.manifests().path().to_owned();
+        let agents = (0..cluster.nodes().len()).map(|node| Agent::for_node(cluster, node, &folder, &[])).collect();
+        let client = cluster.add_pod(0, "client")?;
+        let (screen, frames) = (Screen::new(), VecDeque::new());
+        Ok(Self { cluster, apps, agents, client, loads: None, screen, wrong: 0, frames })
+    }
+
+    /// Says that something holds, or counts and says that it does not.
+    pub fn check(&mut self, holds: bool, text: &str) {
+        if holds {
+            self.screen.good(text);
+        } else {
+            self.wrong += 1;
+            self.screen.bad(text);
+        }
+    }
+
+    /// Whether everything came out as told.
+    pub fn is_sound(&self) -> bool {
+        self.wrong == 0
+    }
+
+    /// Lets the clients go on for a while, and shows how they stand.
+    pub fn pause(&mut self, duration: Duration) {
+        let end = Instant::now() + duration;
+        while Instant::now() < end {
+            thread::sleep(FRAME.min(end.saturating_duration_since(Instant::now())));
+            self.draw();
+        }
+    }
+
+    /// How the clients stand.
+    pub fn progress(&mut self) -> LoadReport {
+        self.loads.as_mut().map(Loads::progress).unwrap_or_default()
+    }
+
+    /// Lets agents and pods live on when the story is over.
+    pub fn leave(self) {
+        self.agents.into_iter().for_each(Agent::leave);
+        self.apps.leave();
+    }
+
+    fn draw(&mut self) {
+        if self.loads.is_none() || !self.screen.is_live() {
+            return;
+        }
+        let report = self.progress();
+        self.frames.push_back((Instant::now(), report));
+        if self.frames.len() > WINDOW + 1 {
+            self.frames.pop_front();
+        }
+        if let (Some((then, old)), Some((at, new))) = (self.frames.front(), self.frames.back()) {
+            let lines = block(old, new, at.duration_since(*then).as_secs_f64());
+            self.screen.block(&lines);
+        }
+    }
+}
+
+fn block(old: &LoadReport, new: &LoadReport, seconds: f64) -> Vec<String> {
+    let rate = (new.requests() - old.requests()) as f64 / seconds.max(0.001);
+    let mut lines = vec![format!("  {rate:>5.0} requests/s   {} in all   {} failed", new.requests(), new.failed())];
+    let before = answers(old);
+    let recent: BTreeMap<String, u64> =
+        answers(new).into_iter().map(|(name, count)| (name.clone(), count - before.get(&name).unwrap_or(&0))).collect();
+    let sum = recent.values().sum::<u64>().max(1);
+    for (name, count) in recent {
+        let bar = "█".repeat((count * BAR / sum) as usize);
+        lines.push(format!("  {name:<9} {:>3} % {bar}", count * 100 / sum));
+    }
+    lines
+}
