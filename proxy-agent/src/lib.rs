@@ -4,6 +4,7 @@
 pub mod attach;
 pub mod cli;
 pub mod config;
+pub mod logging;
 pub mod maps;
 pub mod serve;
 pub mod state;

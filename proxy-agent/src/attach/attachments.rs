@@ -9,7 +9,8 @@ use super::links::{LinkError, Links, Outcome, Wanted};
 use super::rules::DeviceRule;
 use super::sys::Target;
 use super::tc;
-use super::xdp::{self, XdpMode};
+use super::xdp;
+use crate::config::XdpMode;
 use std::collections::BTreeMap;
 
 /// What the operator asked for.

@@ -1,31 +1,22 @@
 //! What programs shall know of the node: NODE_ADDRESSES, DEVICES and the node's primary addresses. Pure.
 
 use super::facts::{Facts, is_global};
+use crate::config::{ClusterCidrs, NodePortAddresses};
 use ipnet::IpNet;
 use proxy_common::abi::{Addr, AddressFlags, Cidr, DeviceFlags, Family};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// kube-proxy in IPVS mode assigns every Service's address to this device: none of them is the node's.
 const IPVS_DEVICE: &str = "kube-ipvs0";
 
-/// At which addresses NodePorts are served (S39).
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub enum NodePortAddresses {
-    /// The node's primary ones.
-    #[default]
-    Primary,
-    /// Those of this node inside these prefixes.
-    Cidrs(Vec<IpNet>),
-}
-
 /// What stands in the maps about the node.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct NodeTables {
     /// NODE_ADDRESSES.
-    pub addresses: BTreeMap<Addr, AddressFlags>,
+    pub addresses: HashMap<Addr, AddressFlags>,
     /// DEVICES.
-    pub devices: BTreeMap<u32, DeviceFlags>,
+    pub devices: HashMap<u32, DeviceFlags>,
     /// The primary addresses, IPv4 and IPv6.
     pub primary: [Option<IpAddr>; 2],
 }
@@ -34,7 +25,7 @@ pub struct NodeTables {
 /// runs.
 pub fn tables(facts: &Facts, object: &[IpAddr], serve: &NodePortAddresses, xdp: &[u32]) -> NodeTables {
     let primary = [Family::V4, Family::V6].map(|family| primary(facts, object, family));
-    let mut addresses = BTreeMap::new();
+    let mut addresses = HashMap::new();
     for (addr, flags) in local(facts).map(|addr| (addr, local_flags(addr, serve, &primary))) {
         addresses.insert(Addr::from(addr), flags);
     }
@@ -48,13 +39,12 @@ pub fn tables(facts: &Facts, object: &[IpAddr], serve: &NodePortAddresses, xdp: 
     NodeTables { addresses, devices, primary }
 }
 
-/// The prefix of one family that programs compare sources with (S29, S38): the first one configured.
-pub fn cluster_cidrs(cidrs: &[IpNet]) -> [Cidr; 2] {
-    let first = |v4: bool| cidrs.iter().find(|net| net.addr().is_ipv4() == v4);
-    [first(true).map_or(Cidr::NONE, cidr), first(false).map_or(Cidr::NONE, cidr)]
+/// The prefixes that programs compare sources with (S29, S38).
+pub fn cluster_cidrs(cidrs: &ClusterCidrs) -> [Cidr; 2] {
+    [cidrs.v4.map_or(Cidr::NONE, |net| cidr(net.into())), cidrs.v6.map_or(Cidr::NONE, |net| cidr(net.into()))]
 }
 
-fn cidr(net: &IpNet) -> Cidr {
+fn cidr(net: IpNet) -> Cidr {
     let mapped = if net.addr().is_ipv4() { 96 } else { 0 };
     Cidr::new(Addr::from(net.addr()), net.prefix_len() + mapped)
 }

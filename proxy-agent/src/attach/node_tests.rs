@@ -124,10 +124,10 @@ fn a_list_that_leaves_loopback_out() {
 
 #[test]
 fn prefixes_of_both_families() {
-    let nets: Vec<IpNet> = ["10.244.0.0/16", "10.0.0.0/8", "fd00::/56"].iter().map(|net| net.parse().unwrap()).collect();
-    let [v4, v6] = cluster_cidrs(&nets);
+    let cidrs = ClusterCidrs { v4: Some("10.244.0.0/16".parse().unwrap()), v6: Some("fd00::/56".parse().unwrap()) };
+    let [v4, v6] = cluster_cidrs(&cidrs);
     let addr = |text: &str| Addr::from(text.parse::<IpAddr>().unwrap());
     assert!(v4.contains(&addr("10.244.3.4")) && !v4.contains(&addr("10.245.0.1")) && !v4.contains(&addr("fd00::1")));
     assert!(v6.contains(&addr("fd00::1")) && !v6.contains(&addr("10.244.3.4")));
-    assert!(!cluster_cidrs(&[])[0].is_set());
+    assert!(!cluster_cidrs(&ClusterCidrs::default())[0].is_set());
 }

@@ -3,23 +3,10 @@
 use super::edges::{Classified, Edge};
 use super::links::{Wanted, pin_name};
 use super::sys::{Target, XdpPlace};
+use crate::config::XdpMode;
 
 const PROGRAM: &str = "uplink_xdp";
 const GENERIC_PIN: &str = "uplink_xdp_generic";
-
-/// `--xdp`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
-pub enum XdpMode {
-    /// Native XDP on uplinks where it is sound, tc alone elsewhere.
-    #[default]
-    Auto,
-    /// tc alone.
-    Off,
-    /// Native XDP on every uplink; one that can't is an error.
-    Require,
-    /// Generic XDP on every uplink: works everywhere, gains nothing.
-    Generic,
-}
 
 /// The XDP link that a device shall have.
 ///
