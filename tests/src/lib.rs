@@ -34,6 +34,7 @@
 pub mod agent;
 pub mod cgroup;
 pub mod cluster;
+pub mod controlplane;
 pub mod http;
 pub mod manifests;
 pub mod metrics;
@@ -48,6 +49,7 @@ pub mod xdp_pass;
 
 pub use agent::Agent;
 pub use cluster::{Cluster, Host, PodNetwork, Spec, Wire, cluster_ip};
+pub use controlplane::ControlPlane;
 pub use manifests::Manifests;
 pub use net::{Family, Proto};
 pub use rig::{Rig, reap};

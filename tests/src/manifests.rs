@@ -104,11 +104,13 @@ impl Service {
         let families: Vec<&str> = self.cluster_ips.iter().map(|&ip| Family::of(ip).kubernetes()).collect();
         let mut text = format!(
             "apiVersion: v1\nkind: Service\nmetadata:\n  name: {name}\n  namespace: default\nspec:\n  type: {kind}\n  \
-             clusterIP: {first}\n  clusterIPs: [{ips}]\n  ipFamilies: [{families}]\n  selector:\n    app: {name}\n{extra}  ports:\n",
+             clusterIP: {first}\n  clusterIPs: [{ips}]\n  ipFamilies: [{families}]\n  \
+             ipFamilyPolicy: {policy}\n  selector:\n    app: {name}\n{extra}  ports:\n",
             name = self.name,
             first = ips.first().map_or("None", String::as_str),
             ips = ips.join(", "),
             families = families.join(", "),
+            policy = if families.len() > 1 { "RequireDualStack" } else { "SingleStack" },
             extra = self.extra,
         );
         for port in &self.ports {

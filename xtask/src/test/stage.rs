@@ -17,6 +17,8 @@ const KERNEL: [Package; 3] = [
     Package { name: "ethtool", reason: "offloads of the tests' devices" },
     Package { name: "procps", reason: "sysctl in the namespaces of the tests" },
 ];
+/// What the control plane needs beside its own programs.
+const API: [Package; 1] = [Package { name: "openssl", reason: "the key of the tests' service accounts" }];
 
 /// One group of tests with the same needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -57,7 +59,9 @@ impl Stage {
         match self {
             Self::Unit | Self::Golden => build::placeholder(),
             Self::Kernel => need_root().and_then(|()| setup::packages(&KERNEL)).and_then(|()| build::sluice().map(drop)),
-            Self::Api => Self::Kernel.prepare().and_then(|()| controlplane::build().map(drop)),
+            Self::Api => {
+                Self::Kernel.prepare().and_then(|()| setup::packages(&API)).and_then(|()| controlplane::build().map(drop))
+            }
         }
     }
 

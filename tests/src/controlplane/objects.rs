@@ -1,0 +1,92 @@
+//! Objects in the API server, written as their usual writers write them: Services by users, pods' status by kubelets.
+
+use std::net::IpAddr;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use crate::controlplane::ControlPlane;
+use crate::manifests::{Service, Slice, node_yaml};
+
+const SERVICES: &str = "/api/v1/namespaces/default/services";
+const PODS: &str = "/api/v1/namespaces/default/pods";
+const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
+
+/// A pod as the EndpointSlice controller sees it.
+#[derive(Clone, Debug)]
+pub struct Pod<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The label `app`, which Services select.
+    pub app: &'a str,
+    /// The node it runs on.
+    pub node: &'a str,
+    /// Its addresses.
+    pub ips: &'a [IpAddr],
+}
+
+impl ControlPlane {
+    /// Registers a node, as its kubelet does.
+    pub fn add_node(&self, name: &str, addresses: &[IpAddr]) -> Result<()> {
+        self.call("POST", "/api/v1/nodes", &node_yaml(name, addresses)).map(drop)
+    }
+
+    /// Creates a Service; it needs no ClusterIPs of its own.
+    pub fn add_service(&self, service: &Service) -> Result<()> {
+        self.call("POST", SERVICES, &service.yaml()).map(drop)
+    }
+
+    /// Changes a Service by a merge patch.
+    pub fn patch_service(&self, name: &str, patch: &Value) -> Result<()> {
+        self.call("PATCH", &format!("{SERVICES}/{name}"), &patch.to_string()).map(drop)
+    }
+
+    /// Deletes a Service; the controller removes its slices.
+    pub fn remove_service(&self, name: &str) -> Result<()> {
+        self.call("DELETE", &format!("{SERVICES}/{name}"), "").map(drop)
+    }
+
+    /// Creates a slice that no controller manages: its Service must have no selector.
+    pub fn add_slice(&self, slice: &Slice) -> Result<()> {
+        self.call("POST", SLICES, &slice.yaml()).map(drop)
+    }
+
+    /// Writes such a slice anew. It has taken effect in the API server when this returns.
+    pub fn replace_slice(&self, slice: &Slice) -> Result<()> {
+        self.call("PUT", &format!("{SLICES}/{}", slice.name()), &slice.yaml()).map(drop)
+    }
+
+    /// Creates a pod that runs and is ready.
+    pub fn add_pod(&self, pod: &Pod) -> Result<()> {
+        let object = json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": pod.name, "labels": {"app": pod.app}},
+            "spec": {
+                "nodeName": pod.node,
+                "terminationGracePeriodSeconds": 0,
+                "containers": [{"name": "main", "image": "none"}],
+            },
+        });
+        self.call("POST", PODS, &object.to_string())?;
+        self.set_ready(pod, true)
+    }
+
+    /// Tells whether a pod is ready, as its kubelet does.
+    pub fn set_ready(&self, pod: &Pod, ready: bool) -> Result<()> {
+        let condition = if ready { "True" } else { "False" };
+        let ips: Vec<Value> = pod.ips.iter().map(|ip| json!({"ip": ip})).collect();
+        let status = json!({"status": {
+            "phase": "Running",
+            "podIP": pod.ips.first(),
+            "podIPs": ips,
+            "conditions": [{"type": "Ready", "status": condition}],
+        }});
+        self.call("PATCH", &format!("{PODS}/{}/status", pod.name), &status.to_string()).map(drop)
+    }
+
+    /// Deletes a pod at once.
+    pub fn remove_pod(&self, name: &str) -> Result<()> {
+        self.call("DELETE", &format!("{PODS}/{name}?gracePeriodSeconds=0"), "").map(drop)
+    }
+}
