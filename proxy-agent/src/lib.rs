@@ -3,7 +3,9 @@
 
 pub mod attach;
 pub mod cli;
+pub mod compile;
 pub mod config;
+pub mod control;
 pub mod logging;
 pub mod maps;
 pub mod serve;

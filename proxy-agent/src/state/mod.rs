@@ -1,7 +1,24 @@
 //! Validated facts: raw objects are checked here, at the edge, once.
 //!
-//! Invariant: what stands here makes sense by itself; what doesn't is a [`Rejection`] and harms nothing else.
+//! Invariant: what stands here makes sense by itself; what doesn't is a [`Rejection`] and harms nothing else. Where an object
+//! came from and what came before it makes no difference.
 
+mod check;
 mod ip;
+mod node;
+mod rejection;
+mod service;
+mod slice;
+mod store;
+mod unserved;
+
+#[cfg(test)]
+mod tests;
 
 pub use ip::{parse_cidr, parse_ip};
+pub use node::NodeFacts;
+pub use rejection::{BadAddress, RejectReason, Rejection};
+pub use service::{Service, ServicePort};
+pub use slice::{Endpoint, Slice, SlicePort};
+pub use store::{Slices, State};
+pub use unserved::{Unserved, UnservedSet};

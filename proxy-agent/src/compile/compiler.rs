@@ -1,0 +1,166 @@
+//! The compiler: compiles the Services that changed and says what differs in the table.
+
+use super::claims::{Claim, Claims};
+use super::ports::ports;
+use crate::state::{RejectReason, Rejection, State};
+use crate::table::{Change, WantedBackend, WantedService};
+use crate::watch::objects::{Kind, ObjectName};
+use proxy_common::abi::{FrontendKey, FrontendKind, ServiceName};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// The wanted table as it was last given out, and what conflicts are settled by.
+#[derive(Debug, Default)]
+pub struct Compiler {
+    ports: HashMap<Arc<ServiceName>, Entry>,
+    by_service: HashMap<ObjectName, Vec<Arc<ServiceName>>>,
+    claims: Claims,
+    rejected: BTreeMap<ObjectName, Vec<RejectReason>>,
+}
+
+/// What came of a compilation.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Compiled {
+    /// What differs in the table: removals first.
+    pub changes: Vec<Change>,
+    /// What was left out afresh.
+    pub rejected: Vec<Rejection>,
+}
+
+/// A service port.
+#[derive(Debug)]
+struct Entry {
+    service: ObjectName,
+    claim: Claim,
+    claimed: Vec<(FrontendKey, FrontendKind)>,
+    backends: Vec<WantedBackend>,
+    /// What stands in the table; empty = the service port does not.
+    frontends: Vec<(FrontendKey, FrontendKind)>,
+    /// Whether `backends` differs from what stands in the table.
+    stale: bool,
+    /// What it claims and another has.
+    lost: Vec<FrontendKey>,
+}
+
+impl Compiler {
+    /// Compiles these Services.
+    pub fn compile(&mut self, state: &State, dirty: &BTreeSet<ObjectName>) -> Compiled {
+        let (mut affected, mut compiled) = (BTreeSet::new(), Compiled::default());
+        for name in dirty {
+            self.compile_one(state, name, &mut affected, &mut compiled);
+        }
+        for name in affected {
+            self.refresh(&name, &mut compiled);
+        }
+        compiled.changes.sort_by_key(|change| matches!(change, Change::Set(_)));
+        compiled
+    }
+
+    /// All that stands not in the table.
+    pub fn rejections(&self) -> impl Iterator<Item = Rejection> {
+        let taken = self.ports.values().flat_map(|entry| entry.lost.iter().map(|key| self.taken(entry, *key)));
+        let ports =
+            self.rejected.iter().flat_map(|(name, reasons)| reasons.iter().map(|reason| rejection(name, reason.clone())));
+        ports.chain(taken)
+    }
+
+    /// The table as it was last given out.
+    pub fn table(&self) -> impl Iterator<Item = WantedService> {
+        self.ports.iter().filter(|(_, entry)| !entry.frontends.is_empty()).map(|(name, entry)| entry.wanted(name))
+    }
+
+    fn taken(&self, entry: &Entry, key: FrontendKey) -> Rejection {
+        let owner = self.claims.owner(&key).and_then(|name| self.ports.get(name)).unwrap_or(entry);
+        rejection(&entry.service, RejectReason::Taken { key, owner: owner.service.clone() })
+    }
+
+    fn compile_one(
+        &mut self,
+        state: &State,
+        name: &ObjectName,
+        affected: &mut BTreeSet<Arc<ServiceName>>,
+        compiled: &mut Compiled,
+    ) {
+        let mut rejected = Vec::new();
+        let service = state.service(name);
+        let wanted = service.map(|service| ports(name, service, state.slices(name), &mut rejected)).unwrap_or_default();
+        let before = self.by_service.remove(name).unwrap_or_default();
+        for gone in before.iter().filter(|key| !wanted.iter().any(|port| port.name == ***key)) {
+            compiled.changes.extend(self.remove(gone, affected));
+        }
+        let created = service.and_then(|service| service.created);
+        let after: Vec<_> = wanted.into_iter().map(|port| self.set(name, created, port, affected)).collect();
+        if !after.is_empty() {
+            self.by_service.insert(name.clone(), after);
+        }
+        let known = self.rejected.remove(name).unwrap_or_default();
+        let fresh = rejected.iter().filter(|reason| !known.contains(reason));
+        compiled.rejected.extend(fresh.map(|reason| rejection(name, reason.clone())));
+        if !rejected.is_empty() {
+            self.rejected.insert(name.clone(), rejected);
+        }
+    }
+
+    fn set(
+        &mut self,
+        service: &ObjectName,
+        created: Option<i64>,
+        wanted: WantedService,
+        affected: &mut BTreeSet<Arc<ServiceName>>,
+    ) -> Arc<ServiceName> {
+        let WantedService { name, frontends: claimed, backends } = wanted;
+        let before = self.ports.remove_entry(&name);
+        let name = before.as_ref().map_or_else(|| Arc::new(name), |(key, _)| key.clone());
+        let claim = Claim::new(created, &name);
+        let (mut frontends, mut stale, mut lost) = (Vec::new(), true, Vec::new());
+        if let Some((_, old)) = before {
+            for (key, _) in &old.claimed {
+                if old.claim != claim || !claimed.iter().any(|(other, _)| other == key) {
+                    self.claims.remove(key, &old.claim, affected);
+                }
+            }
+            stale = old.stale || old.backends != backends;
+            (frontends, lost) = (old.frontends, old.lost);
+        }
+        for (key, _) in &claimed {
+            self.claims.add(*key, claim.clone(), affected);
+        }
+        affected.insert(name.clone());
+        self.ports.insert(name.clone(), Entry { service: service.clone(), claim, claimed, backends, frontends, stale, lost });
+        name
+    }
+
+    fn remove(&mut self, name: &ServiceName, affected: &mut BTreeSet<Arc<ServiceName>>) -> Option<Change> {
+        let entry = self.ports.remove(name)?;
+        for (key, _) in &entry.claimed {
+            self.claims.remove(key, &entry.claim, affected);
+        }
+        (!entry.frontends.is_empty()).then_some(Change::Remove(*name))
+    }
+
+    /// Gives a service port the frontends that are its own.
+    fn refresh(&mut self, name: &Arc<ServiceName>, compiled: &mut Compiled) {
+        let Some(mut entry) = self.ports.remove(name) else { return };
+        let own = |(key, _): &(FrontendKey, FrontendKind)| self.claims.owner(key) == Some(name);
+        let (frontends, lost): (Vec<_>, Vec<_>) = entry.claimed.iter().copied().partition(own);
+        let known = std::mem::replace(&mut entry.lost, lost.into_iter().map(|(key, _)| key).collect());
+        let fresh = entry.lost.iter().filter(|key| !known.contains(key));
+        compiled.rejected.extend(fresh.map(|key| self.taken(&entry, *key)));
+        if frontends != entry.frontends || (entry.stale && !frontends.is_empty()) {
+            entry.frontends = frontends;
+            entry.stale = entry.frontends.is_empty();
+            compiled.changes.push(if entry.stale { Change::Remove(**name) } else { Change::Set(entry.wanted(name)) });
+        }
+        self.ports.insert(name.clone(), entry);
+    }
+}
+
+fn rejection(service: &ObjectName, reason: RejectReason) -> Rejection {
+    Rejection { kind: Kind::Service, object: service.clone(), reason, more: 0 }
+}
+
+impl Entry {
+    fn wanted(&self, name: &ServiceName) -> WantedService {
+        WantedService { name: *name, frontends: self.frontends.clone(), backends: self.backends.clone() }
+    }
+}

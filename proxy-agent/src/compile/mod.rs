@@ -1,0 +1,14 @@
+//! Facts into the wanted table. No IO, no clock, no Kubernetes types beyond names.
+//!
+//! Invariant: the table is a function of the facts alone, whatever the order in which they came and however they were
+//! batched; each frontend key stands in one service (S9).
+
+mod backends;
+mod claims;
+mod compiler;
+mod ports;
+
+#[cfg(test)]
+mod tests;
+
+pub use compiler::{Compiled, Compiler};

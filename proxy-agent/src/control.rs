@@ -1,0 +1,209 @@
+//! The control plane of one agent: events in, changes of the table out.
+//!
+//! Invariant: nothing comes out before Services and EndpointSlices have been delivered in full (S11). The work for an event is
+//! proportional to what that event changed.
+
+use crate::compile::Compiler;
+use crate::state::{NodeFacts, Rejection, State, UnservedSet};
+use crate::table::{Change, WantedService};
+use crate::watch::objects::{Kind, Object, ObjectName};
+use crate::watch::{Event, Subject, Trouble};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Instant;
+
+/// The control plane of one agent.
+#[derive(Debug)]
+pub struct Control {
+    state: State,
+    compiler: Compiler,
+    dirty: BTreeSet<ObjectName>,
+    synced: BTreeSet<Kind>,
+    node_given: NodeFacts,
+    troubles: BTreeMap<Subject, Troubled>,
+    /// What was last logged of a Service.
+    unserved: HashMap<ObjectName, UnservedSet>,
+    pending: Pending,
+    counts: Counts,
+}
+
+/// A trouble and since when it lasts.
+#[derive(Clone, Debug)]
+pub struct Troubled {
+    /// What is wrong.
+    pub trouble: Trouble,
+    /// Since when.
+    pub since: Instant,
+}
+
+/// Events that no [`Control::take_changes`] has covered yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Pending {
+    /// Events of Services.
+    pub services: u64,
+    /// Events of EndpointSlices.
+    pub slices: u64,
+    /// When the oldest came (S52).
+    pub since: Option<Instant>,
+}
+
+/// What has happened since the start.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Events of Services.
+    pub services: u64,
+    /// Events of EndpointSlices.
+    pub slices: u64,
+    /// Rejections by label of the reason.
+    pub rejections: BTreeMap<&'static str, u64>,
+    /// Troubles, however long they lasted.
+    pub troubles: u64,
+}
+
+impl Control {
+    /// Knows nothing yet, on the node with this name.
+    pub fn new(node_name: &str) -> Self {
+        Self {
+            state: State::new(node_name),
+            compiler: Compiler::default(),
+            dirty: BTreeSet::new(),
+            synced: BTreeSet::new(),
+            node_given: NodeFacts::default(),
+            troubles: BTreeMap::new(),
+            unserved: HashMap::new(),
+            pending: Pending::default(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Takes in an event that came at `now`.
+    pub fn on_event(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Apply(object) => self.apply(&object, now),
+            Event::Delete(kind, name) => {
+                self.state.delete(kind, &name, &mut self.dirty);
+                self.count(kind, now);
+            }
+            Event::Synced(kind) => {
+                if self.synced.insert(kind) {
+                    tracing::info!(%kind, "listed in full");
+                }
+            }
+            Event::Trouble(subject, trouble) => self.trouble(subject, trouble, now),
+            Event::Recovered(subject) => {
+                if self.troubles.remove(&subject).is_some() {
+                    tracing::info!(%subject, "is well again");
+                }
+            }
+        }
+    }
+
+    /// Whether Services and EndpointSlices have been delivered in full (S11).
+    pub fn synced(&self) -> bool {
+        [Kind::Service, Kind::EndpointSlice].iter().all(|kind| self.synced.contains(kind))
+    }
+
+    /// What differs in the table since the last call; nothing before [`Self::synced`].
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        if !self.synced() {
+            return Vec::new();
+        }
+        self.pending = Pending::default();
+        let dirty = std::mem::take(&mut self.dirty);
+        let compiled = self.compiler.compile(&self.state, &dirty);
+        compiled.rejected.iter().for_each(|rejection| self.log_rejection(rejection));
+        dirty.iter().for_each(|name| self.log_unserved(name));
+        compiled.changes
+    }
+
+    /// The Node object's facts if they changed since the last call.
+    pub fn take_node(&mut self) -> Option<NodeFacts> {
+        if self.node_given == *self.state.node() {
+            return None;
+        }
+        self.node_given = self.state.node().clone();
+        Some(self.node_given.clone())
+    }
+
+    /// Events that no [`Self::take_changes`] has covered yet.
+    pub const fn pending(&self) -> Pending {
+        self.pending
+    }
+
+    /// What has happened since the start.
+    pub const fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// What keeps the source from seeing all there is.
+    pub const fn troubles(&self) -> &BTreeMap<Subject, Troubled> {
+        &self.troubles
+    }
+
+    /// All that is left out of the table, in the order of objects.
+    pub fn rejections(&self) -> Vec<Rejection> {
+        let mut all: Vec<_> = self.state.rejections().cloned().chain(self.compiler.rejections()).collect();
+        all.sort();
+        all
+    }
+
+    /// What Services ask for and do not get, in the order of names.
+    pub fn unserved(&self) -> BTreeMap<ObjectName, UnservedSet> {
+        let all = self.state.services().map(|(name, _)| (name.clone(), self.state.unserved(name)));
+        all.filter(|(_, set)| !set.is_empty()).collect()
+    }
+
+    /// The wanted table as [`Self::take_changes`] last left it.
+    pub fn table(&self) -> impl Iterator<Item = WantedService> {
+        self.compiler.table()
+    }
+
+    fn apply(&mut self, object: &Object, now: Instant) {
+        for rejection in self.state.apply(object, &mut self.dirty) {
+            self.log_rejection(&rejection);
+        }
+        self.count(object.kind(), now);
+    }
+
+    fn count(&mut self, kind: Kind, now: Instant) {
+        let (pending, count) = match kind {
+            Kind::Service => (&mut self.pending.services, &mut self.counts.services),
+            Kind::EndpointSlice => (&mut self.pending.slices, &mut self.counts.slices),
+            Kind::Node => return,
+        };
+        *pending += 1;
+        *count += 1;
+        self.pending.since.get_or_insert(now);
+    }
+
+    fn trouble(&mut self, subject: Subject, trouble: Trouble, now: Instant) {
+        let known = self.troubles.get_mut(&subject);
+        if known.as_ref().is_some_and(|known| known.trouble == trouble) {
+            return;
+        }
+        tracing::warn!(%subject, "{trouble}");
+        self.counts.troubles += 1;
+        match known {
+            Some(known) => known.trouble = trouble,
+            None => drop(self.troubles.insert(subject, Troubled { trouble, since: now })),
+        }
+    }
+
+    fn log_rejection(&mut self, rejection: &Rejection) {
+        *self.counts.rejections.entry(rejection.reason.label()).or_default() += 1;
+        tracing::warn!(reason = rejection.reason.label(), "left out: {rejection}");
+    }
+
+    /// Says once of each Service what it does not get.
+    fn log_unserved(&mut self, name: &ObjectName) {
+        let after = self.state.unserved(name);
+        let before = self.unserved.get(name).copied().unwrap_or_default();
+        for item in after.without(before).iter() {
+            tracing::warn!(service = %name, feature = item.label(), "{item}");
+        }
+        if after.is_empty() {
+            self.unserved.remove(name);
+        } else {
+            self.unserved.insert(name.clone(), after);
+        }
+    }
+}

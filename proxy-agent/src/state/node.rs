@@ -1,0 +1,48 @@
+//! This node's Node object as facts.
+
+use super::ip::parse_ip;
+use crate::watch::objects;
+use std::net::IpAddr;
+
+/// A taint with this key means that the node is about to go (S51).
+const LEAVING: &str = "ToBeDeletedByClusterAutoscaler";
+
+/// What the Node object says; by default that it was not seen yet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NodeFacts {
+    /// Its addresses: internal ones, then external ones. They stay when the object goes.
+    pub addresses: Vec<IpAddr>,
+    /// Whether load balancers may send traffic here (S51): true until the object was seen.
+    pub eligible: bool,
+}
+
+impl Default for NodeFacts {
+    fn default() -> Self {
+        Self { addresses: Vec::new(), eligible: true }
+    }
+}
+
+impl NodeFacts {
+    /// The node's primary addresses: the first of each family, as the kubelet has it.
+    pub fn primary(&self) -> Vec<IpAddr> {
+        let v4 = self.addresses.iter().find(|ip| ip.is_ipv4());
+        let v6 = self.addresses.iter().find(|ip| ip.is_ipv6());
+        v4.into_iter().chain(v6).copied().collect()
+    }
+
+    /// The facts once the object is gone.
+    #[must_use]
+    pub fn gone(self) -> Self {
+        Self { eligible: false, ..self }
+    }
+}
+
+/// What the object says.
+pub fn node(object: &objects::Node) -> NodeFacts {
+    let of_type = |wanted: &'static str| {
+        let of_type = object.status.addresses.iter().filter(move |item| item.address_type == wanted);
+        of_type.filter_map(|item| parse_ip(&item.address))
+    };
+    let leaving = object.metadata.deletion_timestamp.is_some() || object.spec.taints.iter().any(|taint| taint.key == LEAVING);
+    NodeFacts { addresses: of_type("InternalIP").chain(of_type("ExternalIP")).collect(), eligible: !leaving }
+}

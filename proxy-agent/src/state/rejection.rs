@@ -1,0 +1,156 @@
+//! What was left out, and why.
+
+use crate::watch::objects::{Kind, ObjectName};
+use proxy_common::abi::FrontendKey;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Something that was left out of the tables; everything else of the object is served.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Rejection {
+    /// Kind of the object.
+    pub kind: Kind,
+    /// The object.
+    pub object: ObjectName,
+    /// Why.
+    pub reason: RejectReason,
+    /// How many more parts of the object were left out for a reason with the same label.
+    pub more: usize,
+}
+
+/// Why something was left out.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, thiserror::Error)]
+pub enum RejectReason {
+    /// A Service's address makes no sense.
+    #[error("clusterIP {text}: {why}; that family is not served")]
+    ClusterIp {
+        /// The address.
+        text: String,
+        /// What is wrong with it.
+        why: BadAddress,
+    },
+    /// A Service's port makes no sense.
+    #[error("port {number}: write a number from 1 to 65535; the port is not served")]
+    Port {
+        /// The number.
+        number: i64,
+    },
+    /// A NodePort makes no sense.
+    #[error("nodePort {number}: write a number from 1 to 65535; the NodePort is not served")]
+    NodePort {
+        /// The number.
+        number: i64,
+    },
+    /// The protocol is unknown.
+    #[error("protocol {text}: write TCP, UDP or SCTP; the port is not served")]
+    Protocol {
+        /// The protocol.
+        text: String,
+    },
+    /// Two ports of a Service have one name and protocol (S4).
+    #[error("two ports are named {name:?} with one protocol: give each a name of its own; the first is served")]
+    PortName {
+        /// The name.
+        name: String,
+    },
+    /// A name is too long for the tables, and for Kubernetes.
+    #[error("names of namespace, Service and port have at most 63 bytes; the port is not served")]
+    NameTooLong,
+    /// An endpoint's address makes no sense.
+    #[error("endpoint {text}: {why}; it is left out")]
+    Endpoint {
+        /// The address.
+        text: String,
+        /// What is wrong with it.
+        why: BadAddress,
+    },
+    /// An endpoint port makes no sense.
+    #[error("endpoint port {number}: write a number from 1 to 65535; the port is left out")]
+    EndpointPort {
+        /// The number.
+        number: i64,
+    },
+    /// Another Service has the address and port, or the NodePort (S9).
+    #[error("{key} belongs to the older Service {owner}; it goes to this one when that one leaves it", key = Dialled(*.key))]
+    Taken {
+        /// What both claim.
+        key: FrontendKey,
+        /// Who has it.
+        owner: ObjectName,
+    },
+}
+
+/// What is wrong with an address.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, thiserror::Error)]
+pub enum BadAddress {
+    /// It is none.
+    #[error("no IP address")]
+    Unparsable,
+    /// It is of the other family.
+    #[error("not of the slice's address family")]
+    WrongFamily,
+    /// It is 0.0.0.0 or `::`.
+    #[error("the unspecified address")]
+    Unspecified,
+    /// It is a loopback address.
+    #[error("a loopback address")]
+    Loopback,
+    /// It is a multicast or broadcast address.
+    #[error("a multicast or broadcast address")]
+    Multicast,
+    /// It is a link-local address.
+    #[error("a link-local address")]
+    LinkLocal,
+}
+
+impl RejectReason {
+    /// The reason's name in metrics.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::ClusterIp { .. } => "cluster_ip",
+            Self::Port { .. } => "port",
+            Self::NodePort { .. } => "node_port",
+            Self::Protocol { .. } => "protocol",
+            Self::PortName { .. } => "port_name",
+            Self::NameTooLong => "name_too_long",
+            Self::Endpoint { .. } => "endpoint_address",
+            Self::EndpointPort { .. } => "endpoint_port",
+            Self::Taken { .. } => "taken",
+        }
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.kind, self.object, self.reason)?;
+        if self.more > 0 { write!(f, " (and {} more)", self.more) } else { Ok(()) }
+    }
+}
+
+/// An address and port as operators write them.
+struct Dialled(FrontendKey);
+
+impl fmt::Display for Dialled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let FrontendKey { addr, port, proto, .. } = self.0;
+        let proto = proto.name().unwrap_or("?");
+        match std::net::IpAddr::from(addr) {
+            ip if addr == addr.any() => write!(f, "NodePort {port} {proto} ({})", if ip.is_ipv4() { "IPv4" } else { "IPv6" }),
+            ip => write!(f, "{} {proto}", std::net::SocketAddr::new(ip, port.number())),
+        }
+    }
+}
+
+/// One rejection for each label among an object's reasons: the first, and how many more there were.
+pub fn summarise(kind: Kind, object: &ObjectName, reasons: Vec<RejectReason>) -> Vec<Rejection> {
+    let mut found: BTreeMap<&'static str, Rejection> = BTreeMap::new();
+    for reason in reasons {
+        found.entry(reason.label()).and_modify(|rejection| rejection.more += 1).or_insert_with(|| Rejection {
+            kind,
+            object: object.clone(),
+            reason,
+            more: 0,
+        });
+    }
+    found.into_values().collect()
+}

@@ -1,0 +1,136 @@
+//! Services as facts.
+
+use super::check::{Protocol, address, port, protocol};
+use super::rejection::RejectReason;
+use super::unserved::{Unserved, UnservedSet};
+use crate::watch::objects;
+use proxy_common::abi::{Addr, Family, Port, Proto};
+use std::net::IpAddr;
+
+/// With this label a Service belongs to another proxy, whatever its value (S1).
+pub const PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";
+
+/// A Service that has at least one address.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Service {
+    /// When it was created, in seconds of Unix time.
+    pub created: Option<i64>,
+    /// Its ClusterIP of IPv4.
+    pub v4: Option<Addr>,
+    /// Its ClusterIP of IPv6.
+    pub v6: Option<Addr>,
+    /// Its ports.
+    pub ports: Vec<ServicePort>,
+    /// What it asks for and does not get.
+    pub unserved: UnservedSet,
+}
+
+/// A port of a Service.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ServicePort {
+    /// Its name; empty for an unnamed one.
+    pub name: Box<str>,
+    /// Its protocol.
+    pub proto: Proto,
+    /// The port of the ClusterIP.
+    pub port: Port,
+    /// The port of the nodes, if it is served there.
+    pub node_port: Option<Port>,
+}
+
+impl Service {
+    /// The ClusterIP of a family (S3).
+    pub const fn cluster_ip(&self, family: Family) -> Option<Addr> {
+        match family {
+            Family::V4 => self.v4,
+            Family::V6 => self.v6,
+        }
+    }
+}
+
+/// What the object says, and what of it was left out. `None` if it is not for us (S1, S2).
+pub fn service(object: &objects::Service, rejected: &mut Vec<RejectReason>) -> Option<Service> {
+    let spec = &object.spec;
+    let labels = object.metadata.labels.as_ref();
+    if labels.is_some_and(|labels| labels.contains_key(PROXY_NAME)) || spec.service_type == "ExternalName" {
+        return None;
+    }
+    let (v4, v6) = cluster_ips(spec, rejected);
+    if v4.is_none() && v6.is_none() {
+        return None;
+    }
+    let external = spec.load_balancer_source_ranges.is_empty();
+    let mut unserved = unserved(object);
+    let mut ports: Vec<ServicePort> = Vec::with_capacity(spec.ports.len());
+    for raw in &spec.ports {
+        let Some(port) = service_port(raw, external, &mut unserved, rejected) else { continue };
+        if ports.iter().any(|other| other.name == port.name && other.proto == port.proto) {
+            rejected.push(RejectReason::PortName { name: port.name.into() });
+        } else {
+            ports.push(port);
+        }
+    }
+    let created = object.metadata.creation_timestamp.as_ref().map(|time| time.0.as_second());
+    Some(Service { created, v4, v6, ports, unserved })
+}
+
+/// The first address of each family (S3). A manifest may give `clusterIP` alone, as users do.
+fn cluster_ips(spec: &objects::ServiceSpec, rejected: &mut Vec<RejectReason>) -> (Option<Addr>, Option<Addr>) {
+    let one = std::slice::from_ref(&spec.cluster_ip);
+    let texts = if spec.cluster_ips.is_empty() { one } else { &spec.cluster_ips };
+    let (mut v4, mut v6) = (None, None);
+    for text in texts.iter().filter(|text| !text.is_empty() && *text != "None") {
+        match address(text) {
+            Ok(ip @ IpAddr::V4(_)) => v4 = v4.or(Some(ip.into())),
+            Ok(ip @ IpAddr::V6(_)) => v6 = v6.or(Some(ip.into())),
+            Err(why) => rejected.push(RejectReason::ClusterIp { text: text.clone(), why }),
+        }
+    }
+    (v4, v6)
+}
+
+fn service_port(
+    raw: &objects::ServicePort,
+    external: bool,
+    unserved: &mut UnservedSet,
+    rejected: &mut Vec<RejectReason>,
+) -> Option<ServicePort> {
+    let proto = match protocol(&raw.protocol) {
+        Protocol::Served(proto) => proto,
+        Protocol::Sctp => {
+            unserved.insert(Unserved::Sctp);
+            return None;
+        }
+        Protocol::Unknown => {
+            rejected.push(RejectReason::Protocol { text: raw.protocol.clone() });
+            return None;
+        }
+    };
+    let Some(number) = port(raw.port) else {
+        rejected.push(RejectReason::Port { number: raw.port });
+        return None;
+    };
+    let node_port = port(raw.node_port);
+    if node_port.is_none() && raw.node_port != 0 {
+        rejected.push(RejectReason::NodePort { number: raw.node_port });
+    }
+    Some(ServicePort { name: raw.name.as_str().into(), proto, port: number, node_port: node_port.filter(|_| external) })
+}
+
+fn unserved(object: &objects::Service) -> UnservedSet {
+    let spec = &object.spec;
+    let balanced = object.status.load_balancer.ingress.iter().any(|ingress| !ingress.ip.is_empty());
+    let external = balanced || !spec.external_ips.is_empty() || spec.ports.iter().any(|port| port.node_port != 0);
+    [
+        (Unserved::ExternalIps, !spec.external_ips.is_empty()),
+        (Unserved::LoadBalancer, balanced),
+        (Unserved::SourceRanges, !spec.load_balancer_source_ranges.is_empty()),
+        (Unserved::InternalPolicyLocal, spec.internal_traffic_policy == "Local"),
+        (Unserved::ExternalPolicyLocal, external && spec.external_traffic_policy == "Local"),
+        (Unserved::SessionAffinity, spec.session_affinity == "ClientIP"),
+        (Unserved::HealthCheckNodePort, spec.health_check_node_port != 0),
+    ]
+    .into_iter()
+    .filter_map(|(item, wanted)| wanted.then_some(item))
+    .collect()
+}

@@ -1,0 +1,119 @@
+//! EndpointSlices as facts.
+
+use super::check::{Protocol, address, port, protocol};
+use super::rejection::{BadAddress, RejectReason};
+use crate::watch::objects::{self, ObjectName};
+use proxy_common::abi::{Addr, Family, Port, Proto};
+use std::net::IpAddr;
+
+/// With this label a slice belongs to a headless Service, whatever its value (S1).
+pub const HEADLESS: &str = "service.kubernetes.io/headless";
+/// The label that names a slice's Service (S5).
+pub const SERVICE_NAME: &str = "kubernetes.io/service-name";
+
+/// A slice of a Service's endpoints in one family.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Slice {
+    /// The Service.
+    pub service: ObjectName,
+    /// The family of every endpoint.
+    pub family: Family,
+    /// The ports of every endpoint.
+    pub ports: Vec<SlicePort>,
+    /// The endpoints, in the order of the slice.
+    pub endpoints: Vec<Endpoint>,
+    /// Whether any endpoint has topology hints.
+    pub hinted: bool,
+}
+
+/// A port of every endpoint of a slice.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SlicePort {
+    /// The service port's name.
+    pub name: Box<str>,
+    /// The service port's protocol.
+    pub proto: Proto,
+    /// The endpoints' port (S6).
+    pub port: Port,
+}
+
+/// An endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Endpoint {
+    /// Its address.
+    pub addr: Addr,
+    /// It takes new connections (S7).
+    pub ready: bool,
+    /// It answers, if only its old clients (S7).
+    pub serving: bool,
+    /// It is going away (S7).
+    pub terminating: bool,
+    /// It runs on this node (S8).
+    pub local: bool,
+}
+
+/// What the object says to the node `node`, and what of it was left out. `None` if it is not for us (S1, S5).
+pub fn slice(object: &objects::EndpointSlice, node: &str, rejected: &mut Vec<RejectReason>) -> Option<Slice> {
+    let labels = object.metadata.labels.as_ref()?;
+    let service = labels.get(SERVICE_NAME).filter(|name| !name.is_empty())?;
+    let family = match object.address_type.as_str() {
+        "IPv4" => Family::V4,
+        "IPv6" => Family::V6,
+        _ => return None,
+    };
+    if labels.contains_key(HEADLESS) {
+        return None;
+    }
+    let namespace = object.metadata.namespace.as_deref().unwrap_or("");
+    Some(Slice {
+        service: ObjectName::new(namespace, service),
+        family,
+        ports: object.ports.iter().filter_map(|port| slice_port(port, rejected)).collect(),
+        endpoints: object.endpoints.iter().filter_map(|raw| endpoint(raw, family, node, rejected)).collect(),
+        hinted: object.endpoints.iter().any(is_hinted),
+    })
+}
+
+fn slice_port(raw: &objects::EndpointPort, rejected: &mut Vec<RejectReason>) -> Option<SlicePort> {
+    let (name, number) = (raw.name.as_deref()?, raw.port?);
+    let Protocol::Served(proto) = protocol(raw.protocol.as_deref().unwrap_or("")) else { return None };
+    let Some(port) = port(number) else {
+        rejected.push(RejectReason::EndpointPort { number });
+        return None;
+    };
+    Some(SlicePort { name: name.into(), proto, port })
+}
+
+fn endpoint(raw: &objects::Endpoint, family: Family, node: &str, rejected: &mut Vec<RejectReason>) -> Option<Endpoint> {
+    let text = raw.addresses.first()?;
+    let addr = match address(text) {
+        Ok(ip) if family_of(ip) == family => ip.into(),
+        Ok(_) => {
+            rejected.push(RejectReason::Endpoint { text: text.clone(), why: BadAddress::WrongFamily });
+            return None;
+        }
+        Err(why) => {
+            rejected.push(RejectReason::Endpoint { text: text.clone(), why });
+            return None;
+        }
+    };
+    let ready = raw.conditions.ready.unwrap_or(true);
+    Some(Endpoint {
+        addr,
+        ready,
+        serving: raw.conditions.serving.unwrap_or(ready),
+        terminating: raw.conditions.terminating.unwrap_or(false),
+        local: raw.node_name.as_deref() == Some(node),
+    })
+}
+
+const fn family_of(ip: IpAddr) -> Family {
+    match ip {
+        IpAddr::V4(_) => Family::V4,
+        IpAddr::V6(_) => Family::V6,
+    }
+}
+
+fn is_hinted(endpoint: &objects::Endpoint) -> bool {
+    endpoint.hints.as_ref().is_some_and(|hints| !hints.for_zones.is_empty() || !hints.for_nodes.is_empty())
+}

@@ -1,0 +1,139 @@
+//! All facts, and which Services an object touches.
+
+use super::node::{self, NodeFacts};
+use super::rejection::{RejectReason, Rejection, summarise};
+use super::service::{self, Service};
+use super::slice::{self, Slice};
+use super::unserved::{Unserved, UnservedSet};
+use crate::watch::objects::{Kind, Object, ObjectName};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// The slices of one Service by name.
+pub type Slices = BTreeMap<Arc<str>, Slice>;
+
+/// All facts.
+#[derive(Debug, Default)]
+pub struct State {
+    node_name: String,
+    services: HashMap<ObjectName, Service>,
+    slices: HashMap<ObjectName, Slices>,
+    /// The Service of each slice.
+    homes: HashMap<ObjectName, ObjectName>,
+    node: NodeFacts,
+    rejections: BTreeMap<(Kind, ObjectName), Vec<Rejection>>,
+}
+
+impl State {
+    /// No facts, on the node with this name.
+    pub fn new(node_name: &str) -> Self {
+        Self { node_name: node_name.into(), ..Self::default() }
+    }
+
+    /// Takes in an object. The Services that it touches become dirty; what it was rejected for afresh is returned.
+    pub fn apply(&mut self, object: &Object, dirty: &mut BTreeSet<ObjectName>) -> Vec<Rejection> {
+        let name = object.name();
+        let mut reasons = Vec::new();
+        match object {
+            Object::Service(raw) => self.set_service(&name, service::service(raw, &mut reasons), dirty),
+            Object::EndpointSlice(raw) => {
+                let slice = slice::slice(raw, &self.node_name, &mut reasons);
+                self.set_slice(&name, slice, dirty);
+            }
+            Object::Node(raw) if *name.name == *self.node_name => self.node = node::node(raw),
+            Object::Node(_) => {}
+        }
+        self.reject(object.kind(), name, reasons)
+    }
+
+    /// Forgets an object. The Services that it touched become dirty.
+    pub fn delete(&mut self, kind: Kind, name: &ObjectName, dirty: &mut BTreeSet<ObjectName>) {
+        match kind {
+            Kind::Service => self.set_service(name, None, dirty),
+            Kind::EndpointSlice => self.set_slice(name, None, dirty),
+            Kind::Node if *name.name == *self.node_name => self.node = std::mem::take(&mut self.node).gone(),
+            Kind::Node => {}
+        }
+        self.rejections.remove(&(kind, name.clone()));
+    }
+
+    /// A Service.
+    pub fn service(&self, name: &ObjectName) -> Option<&Service> {
+        self.services.get(name)
+    }
+
+    /// All Services.
+    pub fn services(&self) -> impl Iterator<Item = (&ObjectName, &Service)> {
+        self.services.iter()
+    }
+
+    /// The slices of a Service.
+    pub fn slices(&self, service: &ObjectName) -> Option<&Slices> {
+        self.slices.get(service)
+    }
+
+    /// What a Service asks for and does not get.
+    pub fn unserved(&self, name: &ObjectName) -> UnservedSet {
+        let Some(service) = self.services.get(name) else { return UnservedSet::default() };
+        let hinted = self.slices.get(name).is_some_and(|slices| slices.values().any(|slice| slice.hinted));
+        service.unserved.union(hinted.then_some(Unserved::TopologyHints).into_iter().collect())
+    }
+
+    /// This node.
+    pub const fn node(&self) -> &NodeFacts {
+        &self.node
+    }
+
+    /// What was left out, by object.
+    pub fn rejections(&self) -> impl Iterator<Item = &Rejection> {
+        self.rejections.values().flatten()
+    }
+
+    fn set_service(&mut self, name: &ObjectName, service: Option<Service>, dirty: &mut BTreeSet<ObjectName>) {
+        if self.services.get(name) == service.as_ref() {
+            return;
+        }
+        match service {
+            Some(service) => self.services.insert(name.clone(), service),
+            None => self.services.remove(name),
+        };
+        dirty.insert(name.clone());
+    }
+
+    fn set_slice(&mut self, name: &ObjectName, slice: Option<Slice>, dirty: &mut BTreeSet<ObjectName>) {
+        let before = self.homes.get(name);
+        if before.and_then(|home| self.slices.get(home)?.get(&name.name)) == slice.as_ref() {
+            return;
+        }
+        if let Some(home) = self.homes.remove(name) {
+            self.take_slice(&home, &name.name);
+            dirty.insert(home);
+        }
+        if let Some(slice) = slice {
+            let home = slice.service.clone();
+            self.slices.entry(home.clone()).or_default().insert(name.name.clone(), slice);
+            self.homes.insert(name.clone(), home.clone());
+            dirty.insert(home);
+        }
+    }
+
+    fn take_slice(&mut self, home: &ObjectName, name: &str) {
+        if let Some(slices) = self.slices.get_mut(home) {
+            slices.remove(name);
+            if slices.is_empty() {
+                self.slices.remove(home);
+            }
+        }
+    }
+
+    fn reject(&mut self, kind: Kind, name: ObjectName, reasons: Vec<RejectReason>) -> Vec<Rejection> {
+        let after = summarise(kind, &name, reasons);
+        let key = (kind, name);
+        let before = self.rejections.remove(&key).unwrap_or_default();
+        let fresh = after.iter().filter(|rejection| !before.contains(rejection)).cloned().collect();
+        if !after.is_empty() {
+            self.rejections.insert(key, after);
+        }
+        fresh
+    }
+}

@@ -1,0 +1,120 @@
+//! What Services ask for and do not get yet, each never silently.
+
+use std::fmt;
+
+/// Something that a Service asks for and does not get.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[repr(u8)]
+pub enum Unserved {
+    /// Its externalIPs are not served.
+    ExternalIps,
+    /// Its load balancer's addresses are not served.
+    LoadBalancer,
+    /// Its source ranges are not enforced, therefore it is not served from outside at all.
+    SourceRanges,
+    /// internalTrafficPolicy Local is served as Cluster.
+    InternalPolicyLocal,
+    /// externalTrafficPolicy Local is served as Cluster.
+    ExternalPolicyLocal,
+    /// Its clients have no affinity.
+    SessionAffinity,
+    /// The topology hints of its endpoints are ignored.
+    TopologyHints,
+    /// Its SCTP ports are not served.
+    Sctp,
+    /// Its health check port is not served.
+    HealthCheckNodePort,
+}
+
+impl Unserved {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::ExternalIps,
+        Self::LoadBalancer,
+        Self::SourceRanges,
+        Self::InternalPolicyLocal,
+        Self::ExternalPolicyLocal,
+        Self::SessionAffinity,
+        Self::TopologyHints,
+        Self::Sctp,
+        Self::HealthCheckNodePort,
+    ];
+
+    /// The name in metrics, and in the CLI.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::ExternalIps => "external_ips",
+            Self::LoadBalancer => "load_balancer_addresses",
+            Self::SourceRanges => "load_balancer_source_ranges",
+            Self::InternalPolicyLocal => "internal_traffic_policy_local",
+            Self::ExternalPolicyLocal => "external_traffic_policy_local",
+            Self::SessionAffinity => "session_affinity",
+            Self::TopologyHints => "topology_hints",
+            Self::Sctp => "sctp",
+            Self::HealthCheckNodePort => "health_check_node_port",
+        }
+    }
+}
+
+impl fmt::Display for Unserved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ExternalIps => "externalIPs are not served",
+            Self::LoadBalancer => "load-balancer addresses are not served",
+            Self::SourceRanges => "source ranges are not enforced: no NodePort is served",
+            Self::InternalPolicyLocal => "internalTrafficPolicy Local is served as Cluster",
+            Self::ExternalPolicyLocal => "externalTrafficPolicy Local is served as Cluster",
+            Self::SessionAffinity => "session affinity is not kept",
+            Self::TopologyHints => "topology hints are ignored",
+            Self::Sctp => "SCTP ports are not served",
+            Self::HealthCheckNodePort => "the health check port is not served",
+        })
+    }
+}
+
+/// A set of [`Unserved`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct UnservedSet(u16);
+
+impl UnservedSet {
+    /// Whether there is nothing in it.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether `item` is in it.
+    pub const fn contains(self, item: Unserved) -> bool {
+        self.0 & 1 << item as u8 != 0
+    }
+
+    /// Puts `item` in it.
+    pub const fn insert(&mut self, item: Unserved) {
+        self.0 |= 1 << item as u8;
+    }
+
+    /// What is in one or the other.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// What is in this one and not in the other.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// What is in it, in order.
+    pub fn iter(self) -> impl Iterator<Item = Unserved> {
+        Unserved::ALL.into_iter().filter(move |item| self.contains(*item))
+    }
+}
+
+impl FromIterator<Unserved> for UnservedSet {
+    fn from_iter<I: IntoIterator<Item = Unserved>>(items: I) -> Self {
+        items.into_iter().fold(Self::default(), |mut set, item| {
+            set.insert(item);
+            set
+        })
+    }
+}
