@@ -1,6 +1,7 @@
 //! A Go tool chain that can compile Kubernetes. Debian 12's own is too old for that, but can fetch
 //! a newer one through the module proxy, whose folder in the module cache is a whole GOROOT.
 
+use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use crate::setup::{Package, packages};
 
 /// What k8s.io/kubernetes 1.36 asks for.
 const OLDEST: (u32, u32) = (1, 26);
-const TOOLCHAIN: &str = "golang.org/toolchain@v0.0.1-go1.26.8.linux-amd64";
+const TOOLCHAIN: &str = "golang.org/toolchain@v0.0.1-go1.26.8.linux";
 const BOOTSTRAP: [Package; 1] = [Package { name: "golang-go", reason: "fetching the Go that compiles the API server" }];
 
 #[derive(Deserialize)]
@@ -31,7 +32,7 @@ pub fn go() -> Result<PathBuf> {
         return Ok(found);
     }
     packages(&BOOTSTRAP)?;
-    println!("setup: fetching {TOOLCHAIN} (compiles the API server of the tests)");
+    println!("setup: fetching Go, {TOOLCHAIN}-{} (compiles the API server of the tests)", architecture());
     let go = fetch(Path::new("/usr/bin/go"))?.join("bin/go");
     if !new_enough(&go) {
         bail!("{} does not run; remove that folder and try again", go.display());
@@ -45,7 +46,8 @@ fn fetch(go: &Path) -> Result<PathBuf> {
     fs::create_dir_all(&module)?;
     fs::write(module.join("go.mod"), "module fetch\n")?;
     let mut command = Command::new(go);
-    command.current_dir(&module).env_remove("GOROOT").args(["mod", "download", "-json", TOOLCHAIN]);
+    command.current_dir(&module).env_remove("GOROOT").args(["mod", "download", "-json"]);
+    command.arg(format!("{TOOLCHAIN}-{}", architecture()));
     let answer = process::capture(&mut command)?;
     let folder = serde_json::from_str::<Downloaded>(&answer).context("answer of go mod download")?.dir;
     make_executable(&folder.join("bin"))?;
@@ -53,6 +55,15 @@ fn fetch(go: &Path) -> Result<PathBuf> {
         make_executable(&tools?.path())?;
     }
     Ok(folder)
+}
+
+/// What Go calls this machine's processor.
+fn architecture() -> &'static str {
+    match env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
 }
 
 /// A module archive keeps no permissions.
