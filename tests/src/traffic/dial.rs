@@ -44,7 +44,7 @@ impl FromStr for Answer {
 pub struct Failure {
     /// The step: `bind`, `connect`, `send` or `answer`.
     pub step: String,
-    /// What the system said: `ECONNREFUSED`, or the error in words.
+    /// What the system said: `ECONNREFUSED`, `timeout`, or the error in words.
     pub reason: String,
     /// When the request began (CLOCK_MONOTONIC, ns).
     pub start_ns: u64,
@@ -175,6 +175,8 @@ impl Connection {
 
 fn reason(error: &io::Error) -> String {
     match error.raw_os_error() {
+        // What a socket with SO_SNDTIMEO or SO_RCVTIMEO says when the time is over: connect the one, read the other.
+        Some(libc::EINPROGRESS | libc::EAGAIN) => "timeout".to_owned(),
         Some(number) => format!("{:?}", nix::errno::Errno::from_raw(number)),
         None => error.to_string(),
     }

@@ -12,7 +12,13 @@ use crate::wait::monotonic_ns;
 
 /// Makes them all and prints the list of outcomes.
 pub fn run(task: &Probe) -> Result<()> {
-    let outcomes: Vec<Outcome> = (0..task.count).map(|_| once(task)).collect();
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    for _ in 0..task.count {
+        outcomes.push(once(task));
+        if task.until_failure && outcomes.last().is_some_and(|outcome| outcome.result.is_err()) {
+            break;
+        }
+    }
     print_report(&outcomes)
 }
 

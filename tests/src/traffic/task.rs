@@ -156,6 +156,8 @@ pub struct Probe {
     pub bind: Option<SocketAddr>,
     /// How many.
     pub count: u32,
+    /// Ends after the first one that fails.
+    pub until_failure: bool,
     /// How long to wait for the connection and for the answer.
     pub timeout_ms: u64,
     /// How TCP connections end.
@@ -170,7 +172,7 @@ impl Probe {
 
     /// `count` connections with a time-out of 2 s.
     pub fn times(proto: Proto, to: SocketAddr, count: u32) -> Self {
-        Self { target: Target::new(proto, to), bind: None, count, timeout_ms: 2000, close: Close::Client }
+        Self { target: Target::new(proto, to), bind: None, count, until_failure: false, timeout_ms: 2000, close: Close::Client }
     }
 }
 

@@ -8,7 +8,7 @@ use anyhow::Result;
 use sluice_tests::traffic::{Held, HeldReport, Load, LoadReport, Target};
 use sluice_tests::{Cluster, Family, Host, Proto, Traffic};
 
-use super::apps::{HELLO, hello_address};
+use super::apps::{HELLO, VOTE, hello_address};
 
 /// New connections a second from outside and from a pod, in each family.
 const RATE: u32 = 200;
@@ -40,8 +40,7 @@ impl Loads {
         let pod = Load::new(cluster_ips(), RATE);
         let own = Load::new(localhost(), NODE_RATE);
         let parts = vec![cluster.outside().load(outside)?, client.load(pod)?, cluster.node(0).load(own)?];
-        let targets = [node_ports(cluster), cluster_ips()].concat();
-        let held = Held { targets: targets[..2].to_vec(), count: HELD, interval_ms: 100, timeout_ms: 5000 };
+        let held = Held { targets: steady(cluster), count: HELD, interval_ms: 100, timeout_ms: 5000 };
         Ok(Self { parts, held: cluster.outside().hold(held)? })
     }
 
@@ -77,6 +76,12 @@ fn node_ports(cluster: &Cluster) -> Vec<Target> {
         Target::named(label, Proto::Tcp, host.at(family, HELLO[1]))
     };
     [(0, Family::V4), (1, Family::V6)].map(case).to_vec()
+}
+
+/// The voting app, whose pods stay: a connection to a pod that is killed would end with it.
+fn steady(cluster: &Cluster) -> Vec<Target> {
+    let nodes = cluster.nodes().iter();
+    nodes.flat_map(|node| Family::BOTH.map(|family| Target::new(Proto::Tcp, node.at(family, VOTE)))).collect()
 }
 
 fn cluster_ips() -> Vec<Target> {

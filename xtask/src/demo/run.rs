@@ -56,7 +56,11 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     prepare::build()?;
     let cluster = Cluster::build(NAME, Spec::new(options.network.into()))?;
     let mut story = story::Story::begin(&cluster)?;
-    let sound = chapters::tell(&mut story)?;
+    let told = chapters::tell(&mut story);
+    if told.is_err() {
+        story.print_logs();
+    }
+    let sound = told?;
     if options.keep {
         story.leave();
         hints::print(&cluster)?;

@@ -17,6 +17,8 @@ use super::screen::Screen;
 const FRAME: Duration = Duration::from_millis(200);
 /// Frames that a rate is taken over: one second.
 const WINDOW: usize = 5;
+/// Lines of each agent's log that are shown when the story breaks off.
+const LOG_LINES: usize = 20;
 /// Characters of a full bar.
 const BAR: u64 = 40;
 
@@ -76,6 +78,13 @@ impl<'a> Story<'a> {
     /// How the clients stand.
     pub fn progress(&mut self) -> LoadReport {
         self.loads.as_mut().map(Loads::progress).unwrap_or_default()
+    }
+
+    /// Prints how the agents' logs end.
+    pub fn print_logs(&mut self) {
+        for agent in &self.agents {
+            self.screen.line(&agent.log_tail(LOG_LINES));
+        }
     }
 
     /// Lets agents and pods live on when the story is over.
