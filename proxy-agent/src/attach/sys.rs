@@ -54,6 +54,17 @@ pub enum Target {
     Foreign,
 }
 
+impl Target {
+    /// Whether what the link hangs on is still there.
+    pub const fn exists(self) -> bool {
+        match self {
+            Self::Cgroup { id, .. } => id != 0,
+            Self::Tcx { device, .. } | Self::Xdp { device } => device != 0,
+            Self::Foreign => false,
+        }
+    }
+}
+
 /// Where XDP runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum XdpPlace {

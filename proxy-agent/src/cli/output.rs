@@ -61,7 +61,10 @@ pub fn terminal_width() -> Option<u16> {
 /// Columns under a header. `width` breaks cells so that lines fit; without it lines are as long as they are.
 pub fn columns(header: &[&str], rows: Vec<Vec<Value>>, width: Option<u16>) -> String {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header.to_vec());
+    table.load_style(presets::NOTHING);
+    if !header.is_empty() {
+        table.set_header(header.to_vec());
+    }
     match width {
         Some(width) => table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width),
         None => table.set_content_arrangement(ContentArrangement::Disabled),
@@ -69,7 +72,7 @@ pub fn columns(header: &[&str], rows: Vec<Vec<Value>>, width: Option<u16>) -> St
     for row in rows {
         table.add_row(row.into_iter().map(cell).collect::<Vec<_>>());
     }
-    let last = header.len().saturating_sub(1);
+    let last = table.column_count().saturating_sub(1);
     for (index, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, if index == last { 0 } else { 2 }));
     }

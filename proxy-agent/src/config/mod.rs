@@ -19,4 +19,4 @@ mod tests;
 
 pub use args::{LogFormat, RunArgs, XdpMode};
 pub use error::{ConfigError, Setting};
-pub use settings::{ClusterCidrs, Config, Loaded, NodePortAddresses, Note, SourceConfig};
+pub use settings::{ClusterCidrs, Config, DEFAULT_BPFFS, Loaded, NodePortAddresses, Note, SourceConfig};

@@ -7,7 +7,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-pub(super) const DEFAULT_BPFFS: &str = "/sys/fs/bpf/sluice";
+/// `--bpffs` if it is not given.
+pub const DEFAULT_BPFFS: &str = "/sys/fs/bpf/sluice";
 
 /// What `sluice run` shall do.
 #[derive(Clone, PartialEq, Debug)]

@@ -1,5 +1,6 @@
 //! Metrics that are read out of the maps when somebody scrapes.
 
+use crate::maps::{Reader, TableUse};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntCounterVec, IntGaugeVec, Opts};
@@ -32,15 +33,12 @@ pub struct Counted {
     pub counter: Counter,
 }
 
-/// How full a table is.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct TableUse {
-    /// Name of the map.
-    pub map: String,
-    /// Entries in use.
-    pub entries: u64,
-    /// Entries that fit.
-    pub capacity: u64,
+impl ReadMaps for Reader {
+    fn read(&self) -> MapReading {
+        let counters = self.counters().unwrap_or_default();
+        let counters = counters.into_iter().map(|(hook, reason, counter)| Counted { hook, reason, counter }).collect();
+        MapReading { counters, tables: self.usage().unwrap_or_default() }
+    }
 }
 
 /// Collects from a [`ReadMaps`] at each scrape.
@@ -87,14 +85,11 @@ impl Families {
             self.bytes.with_label_values(&labels).inc_by(counter.bytes);
         }
         for table in &reading.tables {
-            self.entries.with_label_values(&[&table.map]).set(clamp(table.entries));
-            self.capacity.with_label_values(&[&table.map]).set(clamp(table.capacity));
+            let map = table.map.as_str();
+            self.entries.with_label_values(&[map]).set(i64::from(table.used));
+            self.capacity.with_label_values(&[map]).set(i64::from(table.capacity));
         }
     }
-}
-
-fn clamp(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 impl MapCollector {

@@ -11,7 +11,7 @@ mod maps;
 mod own;
 mod registry;
 
-pub use maps::{Counted, MapReading, ReadMaps, TableUse};
+pub use maps::{Counted, MapReading, ReadMaps};
 pub use registry::{Applied, Metrics};
 
 use proxy_common::abi::Family;

@@ -1,6 +1,7 @@
 //! The registry against docs/metrics.md, and what observations do to it.
 
 use super::*;
+use crate::maps::{MapName, TableUse};
 use jiff::Timestamp;
 use proxy_common::abi::{Counter, Hook, Reason};
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ fn full() -> Metrics {
     let counter = Counter { packets: 3, bytes: 180 };
     let counted = |hook, reason| Counted { hook, reason, counter };
     let counters = vec![counted(Hook::TcIngress, Reason::Opened), counted(Hook::Socket, Reason::NoEndpoint)];
-    let tables = vec![TableUse { map: "FLOWS".into(), entries: 2, capacity: 64 }];
+    let tables = vec![TableUse { map: MapName::Flows, used: 2, capacity: 64 }];
     let metrics = Metrics::new(Arc::new(Fixed(MapReading { counters, tables }))).unwrap();
     let now = Timestamp::from_second(1_000).unwrap();
     metrics.observe_queued(1, 2, now);

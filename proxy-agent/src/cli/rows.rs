@@ -1,0 +1,160 @@
+//! What the views of the tables look like in rows and in JSON: addresses and words where maps have bytes and bits.
+
+use crate::maps::{BackendView, ServiceView};
+use proxy_common::abi::{Addr, Family, FrontendKey, FrontendKind, Port, Proto, ServiceName};
+use serde::Serialize;
+use std::net::{IpAddr, SocketAddr};
+
+/// Who a service port is.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServicePort {
+    /// The Service's namespace.
+    pub namespace: String,
+    /// The Service's name.
+    pub name: String,
+    /// The port's name; empty for an unnamed one.
+    pub port: String,
+    /// `TCP` or `UDP`.
+    pub protocol: &'static str,
+    /// `IPv4` or `IPv6`.
+    pub family: &'static str,
+}
+
+/// A service port in force.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceRow {
+    /// Who it is.
+    #[serde(flatten)]
+    pub who: ServicePort,
+    /// Its id in the tables.
+    pub id: u32,
+    /// What clients dial, ClusterIPs first.
+    pub frontends: Vec<FrontendRow>,
+    /// Where connections go, sorted by address.
+    pub backends: Vec<BackendRow>,
+}
+
+/// What clients dial.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FrontendRow {
+    /// `ClusterIP` or `NodePort`.
+    pub kind: &'static str,
+    /// The address; none for a NodePort, which is served at several.
+    pub address: Option<IpAddr>,
+    /// The port.
+    pub port: u16,
+}
+
+/// An endpoint of a service port.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackendRow {
+    /// Its address and port.
+    pub address: SocketAddr,
+    /// What new and old connections may do.
+    pub state: BackendWord,
+    /// Whether it runs on this node.
+    pub local: bool,
+    /// Its id in the tables.
+    pub id: u32,
+    /// Which user of the id it is.
+    pub generation: u32,
+}
+
+/// A backend's state in a word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackendWord {
+    /// New connections choose among such.
+    Ready,
+    /// It keeps the connections it has.
+    Draining,
+    /// It is on its way out.
+    Ended,
+}
+
+impl BackendWord {
+    /// The word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Draining => "draining",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+impl ServicePort {
+    /// As a row shows it.
+    pub fn new(name: &ServiceName) -> Self {
+        Self {
+            namespace: name.namespace().to_owned(),
+            name: name.name().to_owned(),
+            port: name.port().to_owned(),
+            protocol: protocol(name.proto),
+            family: family(name.family()),
+        }
+    }
+
+    /// `namespace/name`, and `:port` if the port has a name.
+    pub fn title(&self) -> String {
+        let colon = if self.port.is_empty() { "" } else { ":" };
+        format!("{}/{}{colon}{}", self.namespace, self.name, self.port)
+    }
+}
+
+impl FrontendRow {
+    /// `address:port`, or `NodePort port`.
+    pub fn title(&self) -> String {
+        match self.address {
+            Some(address) => SocketAddr::new(address, self.port).to_string(),
+            None => format!("{} {}", self.kind, self.port),
+        }
+    }
+}
+
+/// The protocol's name as Kubernetes writes it.
+pub fn protocol(proto: Proto) -> &'static str {
+    proto.name().unwrap_or("?")
+}
+
+/// The family's name as Kubernetes writes it.
+pub const fn family(family: Family) -> &'static str {
+    crate::serve::metrics::family_label(family)
+}
+
+/// An address and a port.
+pub fn socket(addr: Addr, port: Port) -> SocketAddr {
+    SocketAddr::new(IpAddr::from(addr), port.number())
+}
+
+impl From<&ServiceView> for ServiceRow {
+    fn from(view: &ServiceView) -> Self {
+        let mut frontends: Vec<_> = view.frontends.iter().map(FrontendRow::from).collect();
+        frontends.sort();
+        let backends = view.backends.iter().map(BackendRow::from).collect();
+        Self { who: ServicePort::new(&view.name), id: view.id.0, frontends, backends }
+    }
+}
+
+impl From<&(FrontendKey, FrontendKind)> for FrontendRow {
+    fn from((key, kind): &(FrontendKey, FrontendKind)) -> Self {
+        let address = (*kind != FrontendKind::NODE_PORT).then(|| IpAddr::from(key.addr));
+        Self { kind: kind.name(), address, port: key.port.number() }
+    }
+}
+
+impl From<&BackendView> for BackendRow {
+    fn from(view: &BackendView) -> Self {
+        let state = match (view.state.is_serving(), view.chosen) {
+            (false, _) => BackendWord::Ended,
+            (true, true) => BackendWord::Ready,
+            (true, false) => BackendWord::Draining,
+        };
+        let (id, generation) = (view.id.0, view.generation.0);
+        Self { address: socket(view.addr, view.port), state, local: view.local, id, generation }
+    }
+}

@@ -1,0 +1,171 @@
+//! `sluice services`: every service port in force, and what of the cluster's Services is not.
+
+use super::filter::ServiceFilter;
+use super::instance::{self, LookArgs};
+use super::output::{Format, Value, columns, lines, print, print_json, terminal_width};
+use super::rows::{BackendWord, ServiceRow};
+use crate::maps::{MapError, Reader, ServiceView};
+use crate::serve::report::{Rejection, Report};
+use anyhow::Context;
+use clap::Args;
+use serde::Serialize;
+
+/// Flags of `sluice services`.
+#[derive(Args, Clone, Debug)]
+pub struct ServicesArgs {
+    /// Which instance, and how to print.
+    #[command(flatten)]
+    pub look: LookArgs,
+    /// One Service alone: namespace/name, or namespace/name:port
+    #[arg(long, value_name = "SERVICE")]
+    pub service: Option<ServiceFilter>,
+}
+
+/// A service port with what stands elsewhere than in its tables.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Entry {
+    /// As the tables have it.
+    #[serde(flatten)]
+    pub row: ServiceRow,
+    /// New connections so far, of sockets and packets.
+    pub connections: u64,
+    /// What the Service asks for and does not get.
+    pub unserved: Vec<String>,
+}
+
+/// Everything the command shows.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Listing {
+    /// Service ports in force.
+    pub services: Vec<Entry>,
+    /// What was left out, by the agent's last report.
+    pub rejected: Vec<Rejection>,
+}
+
+/// Runs the command.
+pub fn run(args: &ServicesArgs) -> anyhow::Result<()> {
+    let reader = instance::tables(&args.look.bpffs)?;
+    let views = counted(&reader).context("can't read the tables")?;
+    let mut listing = Listing::new(&views, instance::report(&args.look.bpffs).as_ref());
+    if let Some(filter) = &args.service {
+        listing.keep(filter);
+    }
+    match args.look.output {
+        Format::Json => print_json(&listing)?,
+        format => print(&listing.render(format, terminal_width()))?,
+    }
+    Ok(())
+}
+
+fn counted(reader: &Reader) -> Result<Vec<(ServiceView, u64)>, MapError> {
+    let views = reader.services()?;
+    views.into_iter().map(|view| reader.connections(view.id).map(|connections| (view, connections))).collect()
+}
+
+impl Listing {
+    /// Views and their connection counts, with what the agent reported.
+    pub fn new(views: &[(ServiceView, u64)], report: Option<&Report>) -> Self {
+        let services = views
+            .iter()
+            .map(|(view, connections)| {
+                let row = ServiceRow::from(view);
+                let unserved = report.map(|report| unserved(report, &row)).unwrap_or_default();
+                Entry { row, connections: *connections, unserved }
+            })
+            .collect();
+        Self { services, rejected: report.map(|report| report.rejections.clone()).unwrap_or_default() }
+    }
+
+    /// Leaves one Service.
+    fn keep(&mut self, filter: &ServiceFilter) {
+        self.services.retain(|entry| filter.matches(&entry.row.who));
+        self.rejected
+            .retain(|rejection| rejection.service.as_ref().is_some_and(|name| filter.names(&rejection.namespace, name)));
+    }
+
+    /// As text; `width` is the terminal's.
+    pub fn render(&self, format: Format, width: Option<u16>) -> String {
+        if self.services.is_empty() && self.rejected.is_empty() {
+            return "No Service is in force.".to_owned();
+        }
+        let wide = format == Format::Wide;
+        let width = width.filter(|_| !wide);
+        let header: &[&str] = if wide {
+            &["SERVICE", "PROTO", "FAMILY", "FRONTENDS", "READY", "BACKENDS", "CONNECTIONS", "NOT SERVED", "ID"]
+        } else {
+            &["SERVICE", "PROTO", "FRONTENDS", "READY", "CONNS"]
+        };
+        let rows = self.services.iter().map(if wide { wide_row } else { narrow_row }).collect();
+        let mut parts = vec![columns(header, rows, width)];
+        let unserved = self.unserved_rows();
+        if !wide && !unserved.is_empty() {
+            parts.push(columns(&["SERVICE", "ASKS FOR, AND DOES NOT GET"], unserved, width));
+        }
+        if !self.rejected.is_empty() {
+            let rows = self.rejected.iter().map(rejected_row).collect();
+            parts.push(columns(&["LEFT OUT", "REASON", "MESSAGE"], rows, width));
+        }
+        parts.join("\n\n")
+    }
+
+    /// One row for all ports and families of a Service.
+    fn unserved_rows(&self) -> Vec<Vec<Value>> {
+        let mut asked: Vec<_> = self.services.iter().filter(|entry| !entry.unserved.is_empty()).collect();
+        asked.dedup_by_key(|entry| (&entry.row.who.namespace, &entry.row.who.name));
+        let title = |entry: &Entry| format!("{}/{}", entry.row.who.namespace, entry.row.who.name);
+        asked.into_iter().map(|entry| vec![title(entry).into(), entry.unserved.join(", ").into()]).collect()
+    }
+}
+
+fn unserved(report: &Report, row: &ServiceRow) -> Vec<String> {
+    let note = report.services.iter().find(|note| note.namespace == row.who.namespace && note.name == row.who.name);
+    note.map(|note| note.unserved.clone()).unwrap_or_default()
+}
+
+fn narrow_row(entry: &Entry) -> Vec<Value> {
+    let who = &entry.row.who;
+    vec![
+        who.title().into(),
+        format!("{} {}", who.protocol, who.family).into(),
+        frontends(entry).into(),
+        ready(entry).into(),
+        entry.connections.into(),
+    ]
+}
+
+fn wide_row(entry: &Entry) -> Vec<Value> {
+    let who = &entry.row.who;
+    let backends = entry.row.backends.iter().map(|backend| match backend.state {
+        BackendWord::Ready => backend.address.to_string(),
+        other => format!("{} ({})", backend.address, other.as_str()),
+    });
+    vec![
+        who.title().into(),
+        who.protocol.into(),
+        who.family.into(),
+        frontends(entry).into(),
+        ready(entry).into(),
+        lines(backends).into(),
+        entry.connections.into(),
+        lines(&entry.unserved).into(),
+        u64::from(entry.row.id).into(),
+    ]
+}
+
+fn frontends(entry: &Entry) -> String {
+    lines(entry.row.frontends.iter().map(|frontend| frontend.title()))
+}
+
+/// How many endpoints take new connections, of how many that serve.
+fn ready(entry: &Entry) -> String {
+    let count = |states: &[BackendWord]| entry.row.backends.iter().filter(|b| states.contains(&b.state)).count();
+    format!("{}/{}", count(&[BackendWord::Ready]), count(&[BackendWord::Ready, BackendWord::Draining]))
+}
+
+fn rejected_row(rejection: &Rejection) -> Vec<Value> {
+    let slash = if rejection.namespace.is_empty() { "" } else { "/" };
+    let object = format!("{} {}{slash}{}", rejection.kind, rejection.namespace, rejection.name);
+    vec![object.into(), rejection.reason.as_str().into(), rejection.message.as_str().into()]
+}
