@@ -6,6 +6,8 @@ pub mod cli;
 pub mod compile;
 pub mod config;
 pub mod control;
+pub mod fault;
+pub mod lifecycle;
 pub mod logging;
 pub mod maps;
 pub mod serve;

@@ -2,7 +2,7 @@
 //!
 //! A device that can't be served is reported and harms no other; only the cgroup, and XDP where it is required, stop a start.
 
-use super::cgroup::{self, Cgroup};
+use super::cgroup;
 use super::edges::{Classified, Edge, classify};
 use super::facts::Facts;
 use super::links::{LinkError, Links, Outcome, Wanted};
@@ -38,7 +38,6 @@ pub struct DeviceState {
 /// The attachments of one instance.
 pub struct Attachments {
     policy: Policy,
-    cgroup: Cgroup,
     links: Links,
     /// XDP links that a driver refused, and what it said: asked for once.
     refused: BTreeMap<String, (Wanted, String)>,
@@ -46,13 +45,13 @@ pub struct Attachments {
 
 impl Attachments {
     /// Nothing attached yet.
-    pub const fn new(policy: Policy, cgroup: Cgroup, links: Links) -> Self {
-        Self { policy, cgroup, links, refused: BTreeMap::new() }
+    pub const fn new(policy: Policy, links: Links) -> Self {
+        Self { policy, links, refused: BTreeMap::new() }
     }
 
     /// Attaches the socket hooks; `step` is told the name of each link that was made or swapped.
     pub fn attach_cgroup(&mut self, step: &dyn Fn(&str)) -> Result<(), LinkError> {
-        for wanted in self.cgroup.links().collect::<Vec<_>>() {
+        for wanted in self.links.cgroup().links().collect::<Vec<_>>() {
             self.ensure(&wanted, step)?;
         }
         Ok(())
@@ -79,11 +78,6 @@ impl Attachments {
             _ => None,
         };
         self.links.attached().values().filter_map(device).collect()
-    }
-
-    /// The cgroup that is served.
-    pub const fn cgroup(&self) -> &Cgroup {
-        &self.cgroup
     }
 
     fn serve(

@@ -4,6 +4,7 @@
 //! A hook that has a program is never without one in between: a link that fits is swapped, and one that does not fit
 //! (its device or cgroup is gone, or another has its name) has nothing to interrupt.
 
+use super::cgroup::Cgroup;
 use super::sys::{Link, Target, XdpPlace};
 use std::collections::BTreeMap;
 use std::io;
@@ -79,14 +80,19 @@ pub type Programs = BTreeMap<String, OwnedFd>;
 pub struct Links {
     folder: PathBuf,
     programs: Programs,
-    cgroup: OwnedFd,
+    cgroup: Cgroup,
     attached: BTreeMap<String, Wanted>,
 }
 
 impl Links {
-    /// Links that are pinned in `folder`, for programs that are loaded; `cgroup` is the open folder of the cgroup.
-    pub fn new(folder: PathBuf, programs: Programs, cgroup: OwnedFd) -> Self {
+    /// Links that are pinned in `folder`, for programs that are loaded.
+    pub const fn new(folder: PathBuf, programs: Programs, cgroup: Cgroup) -> Self {
         Self { folder, programs, cgroup, attached: BTreeMap::new() }
+    }
+
+    /// The cgroup that is served.
+    pub const fn cgroup(&self) -> &Cgroup {
+        &self.cgroup
     }
 
     /// What this process has attached or swapped, by pin.
@@ -141,7 +147,7 @@ impl Links {
     fn attach(&self, wanted: &Wanted) -> Result<(), LinkError> {
         let program = self.program(wanted)?;
         let link = match wanted.target {
-            Target::Cgroup { hook, .. } => Link::cgroup(program, self.cgroup.as_fd(), hook),
+            Target::Cgroup { hook, .. } => Link::cgroup(program, self.cgroup.folder.as_fd(), hook),
             Target::Tcx { device, egress } => Link::tcx(program, device, egress),
             Target::Xdp { device } => Link::xdp(program, device, wanted.place),
             Target::Foreign => Err(io::Error::from_raw_os_error(libc::EINVAL)),

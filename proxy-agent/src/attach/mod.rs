@@ -6,6 +6,7 @@ pub mod cgroup;
 pub mod decode;
 pub mod edges;
 pub mod facts;
+pub mod follow;
 pub mod links;
 pub mod netlink;
 pub mod node;

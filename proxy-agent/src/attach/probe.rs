@@ -39,6 +39,12 @@ pub fn run() -> Result<(), ProbeError> {
     judge(&release.unwrap_or_default(), &status, std::path::Path::new(KERNEL_BTF).exists())
 }
 
+/// Whether the kernel's types name a constant: how features are found that were ported back to older kernels.
+pub fn kernel_knows(constant: &str) -> bool {
+    let name: Vec<u8> = [&[0], constant.as_bytes(), &[0]].concat();
+    std::fs::read(KERNEL_BTF).is_ok_and(|types| types.windows(name.len()).any(|window| window == name))
+}
+
 fn judge(release: &str, status: &str, btf: bool) -> Result<(), ProbeError> {
     if let Some(found) = parse_release(release).filter(|found| *found < FLOOR) {
         return Err(ProbeError::KernelTooOld { found });
@@ -94,6 +100,12 @@ mod tests {
         let error = judge("6.12.1", "CapEff:\t0000000000001000\n", true).unwrap_err();
         assert_eq!(error, ProbeError::Capabilities(vec!["CAP_PERFMON", "CAP_BPF"]));
         assert!(error.to_string().starts_with("missing CAP_PERFMON, CAP_BPF:"), "{error}");
+    }
+
+    #[test]
+    fn constants_of_the_kernel() {
+        assert!(kernel_knows("BPF_F_TUNINFO_IPV6") || !std::path::Path::new(KERNEL_BTF).exists());
+        assert!(!kernel_knows("BPF_F_NO_SUCH_FLAG"));
     }
 
     #[test]

@@ -1,0 +1,131 @@
+//! Keeps programs and their tables in step with what the node is: addresses, devices, routes, and the node object's addresses.
+
+use super::attachments::{Attachments, DeviceState};
+use super::facts::Facts;
+use super::links::LinkError;
+use super::netlink::Observation;
+use super::node::{self, NodeTables};
+use super::ports::Ports;
+use super::sys;
+use crate::config::{Config, NodePortAddresses};
+use crate::maps::{MapError, NodeMaps};
+use bytemuck::Zeroable;
+use proxy_common::abi::{ABI_VERSION, Addr, Cidr, Config as Settings};
+use std::io;
+use std::net::IpAddr;
+
+/// ICMP errors that a CPU may send in a second: Linux's own limit for a host is 1,000.
+const ICMP_PER_SECOND: u32 = 100;
+
+/// Why the node can't be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    /// A link.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// A table.
+    #[error(transparent)]
+    Map(#[from] MapError),
+    /// The namespace can't be told from others.
+    #[error("can't tell the network namespace: {0}; Linux 5.14 or later is needed")]
+    Namespace(io::Error),
+}
+
+/// The node as programs know it.
+pub struct Node {
+    maps: NodeMaps,
+    attachments: Attachments,
+    serve: NodePortAddresses,
+    cluster_cidrs: [Cidr; 2],
+    netns: u64,
+    ports: Ports,
+    object: Vec<IpAddr>,
+    facts: Facts,
+    devices: Vec<DeviceState>,
+}
+
+impl Node {
+    /// Nothing written or attached yet. Must be called in the namespace that is served.
+    pub fn new(maps: NodeMaps, attachments: Attachments, config: &Config, ports: Ports) -> Result<Self, FollowError> {
+        Ok(Self {
+            maps,
+            attachments,
+            serve: config.node_port_addresses.clone(),
+            cluster_cidrs: node::cluster_cidrs(&config.cluster_cidrs),
+            netns: sys::netns_cookie().map_err(FollowError::Namespace)?,
+            ports,
+            object: Vec::new(),
+            facts: Facts::default(),
+            devices: Vec::new(),
+        })
+    }
+
+    /// Writes what programs must know before the first of them runs.
+    pub fn write(&mut self, facts: &Facts) -> Result<(), FollowError> {
+        self.facts = facts.clone();
+        self.write_tables()
+    }
+
+    /// Attaches the programs, or swaps those that are attached; `step` is told the name of each link.
+    pub fn attach(&mut self, step: &dyn Fn(&str)) -> Result<(), FollowError> {
+        self.attachments.attach_cgroup(step)?;
+        self.devices = self.attachments.follow(&self.facts, step)?;
+        Ok(self.maps.set_devices(&self.tables().devices)?)
+    }
+
+    /// The node changed.
+    pub fn observe(&mut self, observation: Observation) -> Result<(), FollowError> {
+        if observation.facts == self.facts {
+            let tables = self.tables();
+            self.write_settings(&tables);
+            return Ok(());
+        }
+        self.facts = observation.facts;
+        self.write_tables()?;
+        self.devices = self.attachments.follow(&self.facts, &|_| {})?;
+        Ok(self.maps.set_devices(&self.tables().devices)?)
+    }
+
+    /// The node object's addresses changed (S39, S54).
+    pub fn set_object(&mut self, addresses: Vec<IpAddr>) -> Result<(), FollowError> {
+        if addresses == self.object {
+            return Ok(());
+        }
+        self.object = addresses;
+        self.write_tables()
+    }
+
+    /// Each device, what it is and what is attached to it.
+    pub fn devices(&self) -> &[DeviceState] {
+        &self.devices
+    }
+
+    fn tables(&self) -> NodeTables {
+        node::tables(&self.facts, &self.object, &self.serve, &self.attachments.xdp_devices())
+    }
+
+    fn write_tables(&mut self) -> Result<(), FollowError> {
+        let tables = self.tables();
+        self.maps.set_addresses(&tables.addresses)?;
+        self.write_settings(&tables);
+        Ok(())
+    }
+
+    /// Every write raises the epoch: next hops are asked for again.
+    fn write_settings(&mut self, tables: &NodeTables) {
+        let address = |addr: Option<IpAddr>| addr.map_or(Addr::ANY_V6, Addr::from);
+        let epoch = self.maps.config().epoch.wrapping_add(1);
+        self.maps.set_config(Settings {
+            abi: ABI_VERSION,
+            epoch,
+            netns: self.netns,
+            cluster_cidrs: self.cluster_cidrs,
+            ports: self.ports.ranges,
+            port_count: self.ports.count,
+            check_sockets: u32::from(self.ports.check_sockets),
+            primary: tables.primary.map(address),
+            icmp_per_second: ICMP_PER_SECOND,
+            ..Settings::zeroed()
+        });
+    }
+}
