@@ -5,7 +5,7 @@ use super::instance::{self, LookArgs};
 use super::output::{Format, Value, columns, lines, print, print_json, terminal_width};
 use super::rows::{BackendWord, ServiceRow};
 use crate::maps::{MapError, Reader, ServiceView};
-use crate::serve::report::{Rejection, Report};
+use crate::serve::report::{Rejection, Report, Unserved};
 use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
@@ -31,7 +31,7 @@ pub struct Entry {
     /// New connections so far, of sockets and packets.
     pub connections: u64,
     /// What the Service asks for and does not get.
-    pub unserved: Vec<String>,
+    pub unserved: Vec<Unserved>,
 }
 
 /// Everything the command shows.
@@ -101,7 +101,7 @@ impl Listing {
         let mut parts = vec![columns(header, rows, width)];
         let unserved = self.unserved_rows();
         if !wide && !unserved.is_empty() {
-            parts.push(columns(&["SERVICE", "ASKS FOR, AND DOES NOT GET"], unserved, width));
+            parts.push(columns(&["SERVICE", "NOT SERVED AS IT ASKS"], unserved, width));
         }
         if !self.rejected.is_empty() {
             let rows = self.rejected.iter().map(rejected_row).collect();
@@ -114,12 +114,13 @@ impl Listing {
     fn unserved_rows(&self) -> Vec<Vec<Value>> {
         let mut asked: Vec<_> = self.services.iter().filter(|entry| !entry.unserved.is_empty()).collect();
         asked.dedup_by_key(|entry| (&entry.row.who.namespace, &entry.row.who.name));
+        let messages = |entry: &Entry| lines(entry.unserved.iter().map(|unserved| &unserved.message));
         let title = |entry: &Entry| format!("{}/{}", entry.row.who.namespace, entry.row.who.name);
-        asked.into_iter().map(|entry| vec![title(entry).into(), entry.unserved.join(", ").into()]).collect()
+        asked.into_iter().map(|entry| vec![title(entry).into(), messages(entry).into()]).collect()
     }
 }
 
-fn unserved(report: &Report, row: &ServiceRow) -> Vec<String> {
+fn unserved(report: &Report, row: &ServiceRow) -> Vec<Unserved> {
     let note = report.services.iter().find(|note| note.namespace == row.who.namespace && note.name == row.who.name);
     note.map(|note| note.unserved.clone()).unwrap_or_default()
 }
@@ -149,7 +150,7 @@ fn wide_row(entry: &Entry) -> Vec<Value> {
         ready(entry).into(),
         lines(backends).into(),
         entry.connections.into(),
-        lines(&entry.unserved).into(),
+        lines(entry.unserved.iter().map(|unserved| &unserved.feature)).into(),
         u64::from(entry.row.id).into(),
     ]
 }

@@ -75,7 +75,8 @@ impl Status {
 
     fn device_row(&self, device: &Device) -> Vec<Value> {
         let name = device.name.as_str();
-        vec![name.into(), device.edge.as_str().into(), self.hooks(name).into(), device.reason.as_str().into()]
+        let why = lines(std::iter::once(&device.reason).chain(&device.failures));
+        vec![name.into(), device.edge.as_str().into(), self.hooks(name).into(), why.into()]
     }
 
     fn hooks(&self, device: &str) -> String {

@@ -6,7 +6,7 @@ use super::output::Format;
 use super::status::{PinnedLink, Status, Table};
 use super::{backends, flows, services};
 use crate::maps::{Capacity, Maps, MemoryMaps, ServiceView};
-use crate::serve::report::{Device, Rejection, Report, ServiceNote, Source, Warning};
+use crate::serve::report::{Device, Rejection, Report, ServiceNote, Source, Unserved, Warning};
 use bytemuck::Zeroable;
 use jiff::Timestamp;
 use proxy_common::abi::*;
@@ -115,7 +115,7 @@ fn report() -> Report {
         index: 2,
         edge: edge.into(),
         reason: reason.into(),
-        hooks: Vec::new(),
+        failures: Vec::new(),
     };
     Report {
         version: "0.1.0".into(),
@@ -138,7 +138,13 @@ fn report() -> Report {
         services: vec![ServiceNote {
             namespace: "default".into(),
             name: "hello-k8s".into(),
-            unserved: vec!["sessionAffinity".into(), "externalTrafficPolicy".into()],
+            unserved: vec![
+                Unserved { feature: "session_affinity".into(), message: "session affinity is not kept".into() },
+                Unserved {
+                    feature: "external_traffic_policy_local".into(),
+                    message: "externalTrafficPolicy Local is served as Cluster".into(),
+                },
+            ],
         }],
         rejections: vec![Rejection {
             kind: "EndpointSlice".into(),

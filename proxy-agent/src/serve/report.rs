@@ -76,8 +76,18 @@ pub struct ServiceNote {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// Features it asks for that are not served.
-    pub unserved: Vec<String>,
+    /// What it asks for and does not get.
+    pub unserved: Vec<Unserved>,
+}
+
+/// Something that a Service asks for and does not get.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unserved {
+    /// In one word: the label of `sluice_services_unserved`.
+    pub feature: String,
+    /// What happens, for people.
+    pub message: String,
 }
 
 /// An object, or part of one, that was left out.
@@ -110,8 +120,8 @@ pub struct Device {
     pub edge: String,
     /// Why it is that.
     pub reason: String,
-    /// What is attached to it.
-    pub hooks: Vec<String>,
+    /// What should be attached to it and could not be.
+    pub failures: Vec<String>,
 }
 
 /// Something that would break traffic or loses something.
