@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,8 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An agent, running or not.
 #[derive(Debug)]
-pub struct Agent<'a> {
-    host: &'a Host,
+pub struct Agent {
+    host: Arc<Host>,
     arguments: Vec<String>,
     pins: PathBuf,
     environment: Vec<(String, String)>,
@@ -32,17 +33,17 @@ pub struct Agent<'a> {
     child: Option<Child>,
 }
 
-impl<'a> Agent<'a> {
+impl Agent {
     /// An agent for a node that takes its objects from `manifests`. `extra` are further flags of `sluice run`. It does
     /// not run yet.
-    pub fn for_node(cluster: &'a Cluster, node: usize, manifests: &Path, extra: &[&str]) -> Self {
+    pub fn for_node(cluster: &Cluster, node: usize, manifests: &Path, extra: &[&str]) -> Self {
         let manifests = manifests.display().to_string();
         Self::with_source(cluster, node, &["--manifests", &manifests], extra)
     }
 
     /// An agent that takes its objects from wherever the flags in `source` say.
-    pub fn with_source(cluster: &'a Cluster, node: usize, source: &[&str], extra: &[&str]) -> Self {
-        let host = cluster.node(node);
+    pub fn with_source(cluster: &Cluster, node: usize, source: &[&str], extra: &[&str]) -> Self {
+        let host = Arc::clone(&cluster.nodes()[node]);
         let pins = cluster.pins(node);
         let mut arguments = vec!["run".to_owned()];
         arguments.extend(source.iter().map(|&word| word.to_owned()));
@@ -196,7 +197,7 @@ impl<'a> Agent<'a> {
     }
 }
 
-impl Drop for Agent<'_> {
+impl Drop for Agent {
     fn drop(&mut self) {
         if thread::panicking() {
             eprintln!("the log of sluice on {} ends with:\n{}", self.host.name(), self.log_tail(30));

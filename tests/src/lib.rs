@@ -28,6 +28,9 @@
 //! # }
 //! ```
 //!
+//! Most suites start from a [`Scenario`]: two pods, four Services and an agent on each node. A test says which hook did the
+//! work by [`hooks::Hooks`], which counts translations by hook between two scrapes.
+//!
 //! For checksums: [`Host::offload_off`] on the devices concerned, [`Host::sniff`] at the receiver, and
 //! [`sniff::Capture::expect_sound`]. For XDP: [`Cluster::make_wire_physical`] before the agent starts.
 
@@ -35,6 +38,8 @@ pub mod agent;
 pub mod cgroup;
 pub mod cluster;
 pub mod controlplane;
+pub mod expect;
+pub mod hooks;
 pub mod http;
 pub mod manifests;
 pub mod metrics;
@@ -42,6 +47,7 @@ pub mod net;
 pub mod netns;
 pub mod offload;
 pub mod rig;
+pub mod scenario;
 pub mod sniff;
 pub mod traffic;
 pub mod wait;
@@ -53,5 +59,6 @@ pub use controlplane::ControlPlane;
 pub use manifests::Manifests;
 pub use net::{Family, Proto};
 pub use rig::{Rig, reap};
+pub use scenario::Scenario;
 pub use sniff::Sniffer;
 pub use traffic::Traffic;

@@ -70,6 +70,14 @@ pub fn pod(node: usize, number: u16) -> Pair {
     pod_address(node, 9 + number)
 }
 
+/// The address of a node's overlay device in a family.
+pub fn overlay_ip(family: Family, node: usize) -> IpAddr {
+    match family {
+        Family::V4 => overlay(node).0.into(),
+        Family::V6 => overlay(node).1.into(),
+    }
+}
+
 /// The address of a node's VXLAN device, which the other nodes' routes name as next hop.
 pub fn overlay(node: usize) -> Pair {
     pod_address(node, 0)

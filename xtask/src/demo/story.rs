@@ -29,7 +29,7 @@ pub struct Story<'a> {
     /// Pods and manifests.
     pub apps: Apps<'a>,
     /// One agent a node.
-    pub agents: Vec<Agent<'a>>,
+    pub agents: Vec<Agent>,
     /// A pod that only asks.
     pub client: Arc<Host>,
     /// The clients, once they run.

@@ -1,0 +1,92 @@
+//! What a case expects of its connections; every failure names the case.
+
+use std::fmt::Display;
+use std::net::{IpAddr, SocketAddr};
+
+use anyhow::{Result, anyhow, ensure};
+
+use crate::cluster::Host;
+use crate::net::Family;
+use crate::traffic::{Answer, Outcome};
+
+/// Bytes of a stream that is compared.
+const STREAM: u64 = 10 << 20;
+
+/// Every connection was answered by one of `backends`, and its peer looked to the client like what it had dialled.
+pub fn answered<'a>(
+    case: &impl Display,
+    outcomes: &'a [Outcome],
+    to: SocketAddr,
+    backends: &[&str],
+) -> Result<Vec<&'a Answer>> {
+    ensure!(!outcomes.is_empty(), "{case}: nothing was dialled");
+    let check = |outcome: &'a Outcome| {
+        let answer = outcome.result.as_ref().map_err(|failure| anyhow!("{case}: {failure}"))?;
+        ensure!(backends.contains(&answer.by.as_str()), "{case}: answered by {}, not {backends:?}", answer.by);
+        ensure!(outcome.remote == Some(to), "{case}: the client sees {:?} as its peer", outcome.remote);
+        Ok(answer)
+    };
+    outcomes.iter().map(check).collect()
+}
+
+/// As [`answered`], and the backend saw the client's own address and port.
+pub fn answered_to_itself(case: &impl Display, outcomes: &[Outcome], to: SocketAddr, backends: &[&str]) -> Result<()> {
+    for (answer, outcome) in answered(case, outcomes, to, backends)?.into_iter().zip(outcomes) {
+        ensure!(
+            Some(answer.peer) == outcome.local,
+            "{case}: the backend sees {}, the client is {:?}",
+            answer.peer,
+            outcome.local
+        );
+    }
+    Ok(())
+}
+
+/// As [`answered`], and the backend saw an address that `is_source` accepts.
+pub fn answered_to(
+    case: &impl Display,
+    outcomes: &[Outcome],
+    to: SocketAddr,
+    backends: &[&str],
+    is_source: impl Fn(&str, IpAddr) -> bool,
+) -> Result<()> {
+    for answer in answered(case, outcomes, to, backends)? {
+        ensure!(is_source(&answer.by, answer.peer.ip()), "{case}: {} sees {}", answer.by, answer.peer);
+    }
+    Ok(())
+}
+
+/// Every connection was refused within a tenth of a second.
+pub fn refused(case: &impl Display, outcomes: &[Outcome]) -> Result<()> {
+    ensure!(!outcomes.is_empty(), "{case}: nothing was dialled");
+    for outcome in outcomes {
+        let failure = outcome.result.as_ref().err().ok_or_else(|| anyhow!("{case}: answered"))?;
+        ensure!(failure.reason == "ECONNREFUSED" && failure.micros < 100_000, "{case}: {failure}");
+    }
+    Ok(())
+}
+
+/// A stream of 10 MiB comes back as it was sent.
+pub fn echoed(from: &Host, to: SocketAddr) -> Result<()> {
+    let report = from.stream(to, STREAM)?;
+    ensure!(report.failure.is_none() && report.equal == STREAM, "{} → {to}: {report:?}", from.name());
+    Ok(())
+}
+
+/// Runs an exchange with every device's offload on, and again with it off and a sniffer at each of `receivers`: all
+/// checksums that they receive must be sound.
+pub fn with_and_without_offload(devices: &[&Host], receivers: &[&Host], exchange: impl Fn() -> Result<()>) -> Result<()> {
+    exchange()?;
+    devices.iter().try_for_each(|host| host.offload_off())?;
+    let sniffers = receivers.iter().map(|host| host.sniff()).collect::<Result<Vec<_>>>()?;
+    exchange().map_err(|error| error.context("with offload off"))?;
+    for (sniffer, host) in sniffers.into_iter().zip(receivers) {
+        sniffer.finish()?.expect_sound().map_err(|error| error.context(format!("received by {}", host.name())))?;
+    }
+    devices.iter().try_for_each(|host| host.offload_on())
+}
+
+/// Every combination of family and protocol.
+pub fn families_and_protocols() -> impl Iterator<Item = (Family, crate::net::Proto)> {
+    Family::BOTH.into_iter().flat_map(|family| crate::net::Proto::BOTH.map(|proto| (family, proto)))
+}
