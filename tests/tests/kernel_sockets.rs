@@ -1,0 +1,157 @@
+//! The socket hooks: what pods and nodes dial is translated once, in the system call; no packet carries the Service.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use anyhow::{Context, Result, ensure};
+use sluice_tests::expect::{self, families_and_protocols};
+use sluice_tests::hooks::Hooks;
+use sluice_tests::scenario::{POD_PORT, Target};
+use sluice_tests::traffic::{Close, Probe, Unconnected};
+use sluice_tests::{Family, Host, PodNetwork, Proto, Scenario, Spec, cluster_ip};
+
+const ANSWERED: [Target; 3] = [Target::Near, Target::Far, Target::Both];
+
+#[test]
+fn routed_pods_and_nodes() -> Result<()> {
+    pods_and_nodes("sockets-routed", PodNetwork::Routed)
+}
+
+#[test]
+fn bridged_pods_and_nodes() -> Result<()> {
+    pods_and_nodes("sockets-bridged", PodNetwork::Bridged)
+}
+
+#[test]
+fn overlay_pods_and_nodes() -> Result<()> {
+    pods_and_nodes("sockets-overlay", PodNetwork::Overlay)
+}
+
+#[test]
+fn the_packets_of_a_pod_carry_the_backend() -> Result<()> {
+    let scenario = Scenario::start("sockets-wire", Spec::new(PodNetwork::Routed), &[])?;
+    let sniffer = scenario.client.sniff()?;
+    for (family, proto) in families_and_protocols() {
+        expect::answered(
+            &proto,
+            &scenario.client.probe(Probe::times(proto, Target::Both.cluster_ip(family), 20))?,
+            Target::Both.cluster_ip(family),
+            &["near", "far"],
+        )?;
+    }
+    let capture = sniffer.finish()?;
+    let pods = [&scenario.near, &scenario.far].map(|pod| Family::BOTH.map(|family| pod.ip(family)));
+    let to_pods = capture.sent(|seen| pods.iter().flatten().any(|ip| seen.destination == *ip)).count();
+    ensure!(to_pods >= 80, "{to_pods} packets went to the pods");
+    let virtuals: Vec<_> = capture
+        .packets
+        .iter()
+        .filter(|seen| Family::BOTH.iter().any(|&family| [seen.source, seen.destination].contains(&cluster_ip(family, 12))))
+        .collect();
+    ensure!(virtuals.is_empty(), "packets with the ClusterIP: {virtuals:?}");
+    Ok(())
+}
+
+#[test]
+fn without_an_endpoint_the_call_is_refused() -> Result<()> {
+    let scenario = Scenario::start("sockets-refused", Spec::new(PodNetwork::Routed), &[])?;
+    let before = Hooks::of(&scenario.agents[0])?;
+    for (family, proto) in families_and_protocols() {
+        for to in [Target::Nobody.cluster_ip(family), scenario.node_port(0, Target::Nobody, family)] {
+            for client in [scenario.client.as_ref(), scenario.cluster.node(0)] {
+                let outcomes = client.probe(Probe::times(proto, to, 3))?;
+                expect::refused(&format!("{} → {to} {proto}", client.name()), &outcomes)?;
+                ensure!(outcomes.iter().all(|outcome| outcome.result.as_ref().is_err_and(|failure| failure.step == "connect")));
+            }
+        }
+        let to = Target::Nobody.cluster_ip(family);
+        let report = scenario.client.talk(talk(vec![to], 1))?;
+        ensure!(report.errors.len() == 1 && report.errors[0].contains("refused"), "sendto {to}: {report:?}");
+    }
+    before.moved(&scenario.agents[0])?.expect_nothing()
+}
+
+#[test]
+fn one_udp_socket_talks_to_several_services_at_once() -> Result<()> {
+    let scenario = Scenario::start("sockets-talk", Spec::new(PodNetwork::Bridged), &[])?;
+    let services: Vec<SocketAddr> =
+        Family::BOTH.into_iter().flat_map(|family| ANSWERED.map(|target| target.cluster_ip(family))).collect();
+    let pods = Family::BOTH.map(|family| scenario.far.at(family, POD_PORT));
+    let all = [services, pods.to_vec()].concat();
+    for client in [scenario.client.as_ref(), scenario.cluster.node(0)] {
+        for targets in [
+            all.iter().copied().filter(SocketAddr::is_ipv4).collect(),
+            all.iter().copied().filter(SocketAddr::is_ipv6).collect::<Vec<_>>(),
+        ] {
+            talks_to_all(client, talk(targets, 50))?;
+        }
+        talks_to_all(client, Unconnected { dual: true, ..talk(all.clone(), 50) })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn an_address_given_to_sendto_overrides_that_of_connect() -> Result<()> {
+    let scenario = Scenario::start("sockets-override", Spec::new(PodNetwork::Routed), &[])?;
+    for family in Family::BOTH {
+        // The kernel delivers to a connected socket only what its peer sends, so the two Services share a backend.
+        let task =
+            Unconnected { connect: Some(Target::Far.cluster_ip(family)), ..talk(vec![Target::Far.cluster_ip(family)], 20) };
+        talks_to_all(&scenario.client, task)?;
+    }
+    Ok(())
+}
+
+fn pods_and_nodes(test: &str, network: PodNetwork) -> Result<()> {
+    let scenario = Scenario::start(test, Spec::new(network), &[])?;
+    let (near, far) = (scenario.near.as_ref(), scenario.far.as_ref());
+    let nodes = [scenario.cluster.node(0), scenario.cluster.node(1)];
+    let devices = [scenario.client.as_ref(), near, far, nodes[0], nodes[1]];
+    expect::with_and_without_offload(&devices, &devices, || {
+        let before = [Hooks::of(&scenario.agents[0])?, Hooks::of(&scenario.agents[1])?];
+        for (client, node) in [(scenario.client.as_ref(), 0), (near, 0), (far, 1), (nodes[0], 0), (nodes[1], 1)] {
+            dial_all(&scenario, client, node).with_context(|| format!("from {}", client.name()))?;
+        }
+        before[0].moved(&scenario.agents[0])?.expect_sockets_alone().context("node1")?;
+        before[1].moved(&scenario.agents[1])?.expect_sockets_alone().context("node2")
+    })
+}
+
+/// Dials every Service by every address at which the socket hooks serve it, and streams through each.
+fn dial_all(scenario: &Scenario, client: &Host, node: usize) -> Result<()> {
+    let is_node = std::ptr::eq(client, scenario.cluster.node(node));
+    for (target, family) in ANSWERED.into_iter().flat_map(|target| Family::BOTH.map(|family| (target, family))) {
+        let mut addresses = vec![target.cluster_ip(family), scenario.node_port(node, target, family)];
+        if is_node {
+            addresses.push(loopback(family, target.node_port()));
+        }
+        for to in addresses {
+            for proto in Proto::BOTH {
+                let outcomes = client.probe(Probe { close: Close::Server, ..Probe::times(proto, to, 5) })?;
+                expect::answered_to_itself(&format!("{to} {proto}"), &outcomes, to, &scenario.backends(target))?;
+            }
+        }
+        if target != Target::Both {
+            expect::echoed(client, target.cluster_ip(family))?;
+        }
+    }
+    Ok(())
+}
+
+fn loopback(family: Family, port: u16) -> SocketAddr {
+    match family {
+        Family::V4 => (Ipv4Addr::LOCALHOST, port).into(),
+        Family::V6 => (Ipv6Addr::LOCALHOST, port).into(),
+    }
+}
+
+fn talk(targets: Vec<SocketAddr>, rounds: u32) -> Unconnected {
+    Unconnected { targets, dual: false, connect: None, rounds, timeout_ms: 2000, interval_ms: 0 }
+}
+
+fn talks_to_all(client: &Host, task: Unconnected) -> Result<()> {
+    let (targets, rounds) = (task.targets.clone(), u64::from(task.rounds));
+    let report = client.talk(task)?;
+    ensure!(report.strangers.is_empty() && report.lost.is_empty() && report.errors.is_empty(), "{}: {report:?}", client.name());
+    ensure!(targets.iter().all(|target| report.answered.get(target) == Some(&rounds)), "{}: {report:?}", client.name());
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! tc at uplinks and overlays: what comes in from the wire for a NodePort or a routed ClusterIP, and its replies.
+
+use anyhow::{Context, Result, ensure};
+use sluice_tests::cluster::{POD_CIDR_V4, POD_CIDR_V6};
+use sluice_tests::expect::{self, families_and_protocols};
+use sluice_tests::hooks::Hooks;
+use sluice_tests::scenario::Target;
+use sluice_tests::sniff::Icmp;
+use sluice_tests::traffic::{Close, Probe};
+use sluice_tests::{Family, Host, PodNetwork, Scenario, Spec};
+
+/// The cluster's pods in both families, as `--cluster-cidr` takes them.
+fn detector() -> String {
+    format!("{POD_CIDR_V4},{POD_CIDR_V6}")
+}
+
+#[test]
+fn routed_node_ports() -> Result<()> {
+    node_ports("tc-routed", Spec::new(PodNetwork::Routed))
+}
+
+#[test]
+fn bridged_node_ports() -> Result<()> {
+    node_ports("tc-bridged", Spec::new(PodNetwork::Bridged))
+}
+
+#[test]
+fn overlay_node_ports() -> Result<()> {
+    node_ports("tc-overlay", Spec::new(PodNetwork::Overlay))
+}
+
+#[test]
+fn node_ports_from_behind_a_router() -> Result<()> {
+    node_ports("tc-router", Spec::new(PodNetwork::Bridged).behind_router())
+}
+
+#[test]
+fn routed_cluster_ip_with_a_detector_is_masqueraded_whatever_the_backend() -> Result<()> {
+    let scenario = Scenario::start("tc-detector", Spec::new(PodNetwork::Routed), &["--cluster-cidr", &detector()])?;
+    let outside = scenario.cluster.outside();
+    let devices = [outside, &scenario.near, &scenario.far, scenario.cluster.node(0), scenario.cluster.node(1)];
+    expect::with_and_without_offload(&devices, &devices, || {
+        let before = Hooks::of(&scenario.agents[0])?;
+        for (family, proto) in families_and_protocols() {
+            for target in [Target::Near, Target::Far, Target::Both] {
+                let to = target.cluster_ip(family);
+                let outcomes = outside.probe(Probe::times(proto, to, 10))?;
+                let case = format!("{to} {proto}");
+                expect::answered_to(&case, &outcomes, to, &scenario.backends(target), |_, ip| scenario.is_node_address(0, ip))?;
+            }
+        }
+        for (family, target) in Family::BOTH.into_iter().flat_map(|family| [(family, Target::Near), (family, Target::Far)]) {
+            expect::echoed(outside, target.cluster_ip(family))?;
+        }
+        before.moved(&scenario.agents[0])?.expect_tc_alone()
+    })
+}
+
+#[test]
+fn routed_cluster_ip_without_a_detector_keeps_the_source() -> Result<()> {
+    let scenario = Scenario::start("tc-no-detector", Spec::new(PodNetwork::Routed), &[])?;
+    let outside = scenario.cluster.outside();
+    let before = Hooks::of(&scenario.agents[0])?;
+    for (family, proto) in families_and_protocols() {
+        let to = Target::Near.cluster_ip(family);
+        let outcomes = outside.probe(Probe::times(proto, to, 10))?;
+        expect::answered_to_itself(&format!("{to} {proto}"), &outcomes, to, &["near"])?;
+    }
+    before.moved(&scenario.agents[0])?.expect_tc_alone()?;
+    // The reply of a remote backend does not pass this node, so only the way there can be seen.
+    let sniffer = scenario.far.sniff()?;
+    for (family, proto) in families_and_protocols() {
+        outside.probe(Probe { timeout_ms: 100, ..Probe::once(proto, Target::Far.cluster_ip(family)) })?;
+    }
+    let capture = sniffer.finish()?;
+    for family in Family::BOTH {
+        let arrived =
+            capture.received(|seen| seen.source == outside.ip(family) && seen.destination == scenario.far.ip(family)).count();
+        ensure!(arrived >= 2, "{family}: {arrived} packets with the client's address");
+    }
+    Ok(())
+}
+
+#[test]
+fn without_an_endpoint_the_client_is_refused_by_icmp() -> Result<()> {
+    let scenario = Scenario::start("tc-refused", Spec::new(PodNetwork::Bridged), &[])?;
+    let outside = scenario.cluster.outside();
+    for (family, proto) in families_and_protocols() {
+        for to in [scenario.node_port(0, Target::Nobody, family), Target::Nobody.cluster_ip(family)] {
+            let sniffer = outside.sniff()?;
+            let case = format!("{to} {proto}");
+            expect::refused(&case, &outside.probe(Probe::times(proto, to, 2))?)?;
+            let capture = sniffer.finish()?;
+            capture.expect_sound().context(case.clone())?;
+            let unreachable = match family {
+                Family::V4 => Icmp { kind: 3, code: 3 },
+                Family::V6 => Icmp { kind: 1, code: 4 },
+            };
+            let errors = capture.received(|seen| seen.icmp == Some(unreachable) && seen.source == to.ip()).count();
+            ensure!(errors == 2, "{case}: {errors} ICMP errors from the dialled address");
+        }
+    }
+    Ok(())
+}
+
+fn node_ports(test: &str, spec: Spec) -> Result<()> {
+    let scenario = Scenario::start(test, spec, &[])?;
+    let (outside, node2) = (scenario.cluster.outside(), scenario.cluster.node(1));
+    let devices = [outside, &scenario.client, &scenario.near, &scenario.far, scenario.cluster.node(0), node2];
+    expect::with_and_without_offload(&devices, &devices, || {
+        // The other node's process and its pod dial an address that is no NodePort address there: the wire carries it.
+        for client in [outside, node2, &scenario.far] {
+            let before = Hooks::of(&scenario.agents[0])?;
+            dial_node_ports(&scenario, client).with_context(|| format!("from {}", client.name()))?;
+            let moved = before.moved(&scenario.agents[0])?;
+            moved.expect_tc_alone().with_context(|| format!("from {}", client.name()))?;
+        }
+        Ok(())
+    })
+}
+
+fn dial_node_ports(scenario: &Scenario, client: &Host) -> Result<()> {
+    for (family, proto) in families_and_protocols() {
+        for target in [Target::Near, Target::Far, Target::Both] {
+            let to = scenario.node_port(0, target, family);
+            let outcomes = client.probe(Probe { close: Close::Server, ..Probe::times(proto, to, 10) })?;
+            let own: Vec<_> = outcomes.iter().filter_map(|outcome| Some(outcome.local?.ip())).collect();
+            let case = format!("{to} {proto}");
+            expect::answered_to(&case, &outcomes, to, &scenario.backends(target), |by, ip| match by {
+                "near" => own.contains(&ip),
+                _ => scenario.is_node_address(0, ip),
+            })?;
+        }
+    }
+    for family in Family::BOTH {
+        expect::echoed(client, scenario.node_port(0, Target::Near, family))?;
+        expect::echoed(client, scenario.node_port(0, Target::Far, family))?;
+    }
+    Ok(())
+}
