@@ -58,7 +58,8 @@ fn loads_and_held_connections_report_what_happened() -> Result<()> {
     let pod = cluster.add_pod(0, "web")?;
     let server = pod.serve(&[PORT])?;
     let targets: Vec<Target> = cases().into_iter().map(|(family, proto)| Target::new(proto, pod.at(family, PORT))).collect();
-    let held = cluster.outside().hold(Held { targets: targets.clone(), count: 5, interval_ms: 20, timeout_ms: 1000 })?;
+    let held =
+        cluster.outside().hold(Held { targets: targets.clone(), count: 5, bind: None, interval_ms: 20, timeout_ms: 1000 })?;
     let load = cluster.outside().load(Load { limit: 100, ..Load::new(targets.clone(), 500) })?;
     let report: LoadReport = { load }.report(std::time::Duration::from_secs(10))?;
     ensure!(report.failed() == 0, "{}", report.failures());

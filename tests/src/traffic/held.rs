@@ -20,7 +20,7 @@ pub fn run(task: &Held) -> Result<()> {
     let mut open = Vec::new();
     for target in &task.targets {
         for _ in 0..task.count {
-            match Connection::open(target.proto, target.to, None, Duration::from_millis(task.timeout_ms)) {
+            match Connection::open(target.proto, target.to, task.bind, Duration::from_millis(task.timeout_ms)) {
                 Ok(connection) => open.push((target, connection)),
                 Err(failure) => lock(&report).broken.push(failure),
             }

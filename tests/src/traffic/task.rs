@@ -141,6 +141,8 @@ pub struct Held {
     pub targets: Vec<Target>,
     /// Connections to each target.
     pub count: u32,
+    /// The source address and port of all of them, which then differ in their targets.
+    pub bind: Option<SocketAddr>,
     /// The pause between two exchanges of one connection.
     pub interval_ms: u64,
     /// How long to wait for an answer.

@@ -40,7 +40,7 @@ impl Loads {
         let pod = Load::new(cluster_ips(), RATE);
         let own = Load::new(localhost(), NODE_RATE);
         let parts = vec![cluster.outside().load(outside)?, client.load(pod)?, cluster.node(0).load(own)?];
-        let held = Held { targets: steady(cluster), count: HELD, interval_ms: 100, timeout_ms: 5000 };
+        let held = Held { targets: steady(cluster), count: HELD, bind: None, interval_ms: 100, timeout_ms: 5000 };
         Ok(Self { parts, held: cluster.outside().hold(held)? })
     }
 

@@ -1,0 +1,132 @@
+//! Flows of the per-packet path: ports that collide, ports that run out, ports that come back, and backends that are
+//! frontends themselves.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use sluice_tests::expect::{self, families_and_protocols};
+use sluice_tests::hooks::Hooks;
+use sluice_tests::manifests::Service;
+use sluice_tests::scenario::{POD_PORT, Target};
+use sluice_tests::traffic::{self, Close, Held, HeldReport, Load, LoadReport, Probe};
+use sluice_tests::{Family, Host, PodNetwork, Proto, Scenario, Spec, wait};
+
+/// Connections that one client makes to one remote backend: more than three times as many as there are ports.
+const SEQUENCE: u64 = 200_000;
+/// How long closed flows may stay: a minute after FIN, and one pass of expiry.
+const EXPIRY: Duration = Duration::from_secs(120);
+
+#[test]
+fn one_source_port_two_frontends_one_backend() -> Result<()> {
+    let scenario = Scenario::start("flows-port", Spec::new(PodNetwork::Routed), &[])?;
+    let outside = scenario.cluster.outside();
+    for (backend, pod) in [(Target::Near, (&scenario.near, "node1")), (Target::Far, (&scenario.far, "node2"))] {
+        scenario.set_endpoints(Target::Both, &[pod])?;
+        wait_for_backend(outside, scenario.node_port(0, Target::Both, Family::V4), pod.0.name())?;
+        for (family, proto) in families_and_protocols() {
+            let before = Hooks::of(&scenario.agents[0])?;
+            let frontends = [backend, Target::Both].map(|target| scenario.node_port(0, target, family));
+            let targets = frontends.map(|to| traffic::Target::new(proto, to)).to_vec();
+            let bind = Some(outside.at(family, 20_000));
+            let held = outside.hold(Held { targets, count: 1, bind, interval_ms: 20, timeout_ms: 1000 })?;
+            std::thread::sleep(Duration::from_millis(500));
+            let report: HeldReport = held.finish()?;
+            let case = format!("{} {family} {proto}: {report:?}", backend.name());
+            ensure!(report.opened == 2 && report.broken.is_empty() && report.unanswered == 0, "{case}");
+            ensure!(report.answerers.len() == 1 && report.answerers[backend.name()].count >= 20, "{case}");
+            before.moved(&scenario.agents[0])?.expect_tc_alone()?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn two_hundred_thousand_connections_in_sequence_and_no_flow_left() -> Result<()> {
+    let scenario = Scenario::start("flows-sequence", Spec::new(PodNetwork::Routed), &[])?;
+    let target = traffic::Target::new(Proto::Tcp, scenario.node_port(0, Target::Far, Family::V4));
+    // The server closes first: a client that kept TIME-WAIT would run out of ports by itself.
+    let load = Load { workers: 1, limit: SEQUENCE, close: Close::Server, ..Load::new(vec![target], 0) };
+    let begin = std::time::Instant::now();
+    let report: LoadReport = scenario.cluster.outside().load(load)?.report(Duration::from_secs(600))?;
+    println!("REPORT: {SEQUENCE} connections in sequence to one remote backend in {:.1} s", begin.elapsed().as_secs_f64());
+    ensure!(report.failed() == 0 && report.requests() == SEQUENCE, "{} failed: {}", report.failed(), report.failures());
+    let begin = std::time::Instant::now();
+    wait::until(EXPIRY, "all flows to expire", || (flows(&scenario)? == 0).then_some(()))?;
+    println!("REPORT: all flows were gone {:.1} s later", begin.elapsed().as_secs_f64());
+    Ok(())
+}
+
+#[test]
+fn a_port_comes_back_after_its_backend_was_replaced() -> Result<()> {
+    let scenario = Scenario::start("flows-reuse", Spec::new(PodNetwork::Bridged), &[])?;
+    let outside = scenario.cluster.outside();
+    let pods = [(&scenario.near, "node1"), (&scenario.far, "node2")];
+    for (turn, (family, proto)) in families_and_protocols().enumerate() {
+        let to = scenario.node_port(0, Target::Both, family);
+        let bind = Some(outside.at(family, 21_000 + turn as u16));
+        let dial = || outside.probe(Probe { bind, close: Close::Server, ..Probe::once(proto, to) });
+        for pod in [pods[0], pods[1], pods[0]] {
+            scenario.set_endpoints(Target::Both, &[pod])?;
+            wait_for_backend(outside, to, pod.0.name())?;
+            let case = format!("{to} {proto} from one port");
+            expect::answered(&case, &dial()?, to, &[pod.0.name()])?;
+            expect::answered(&case, &dial()?, to, &[pod.0.name()])?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_backend_that_is_a_frontend_too_is_served_once_by_tc() -> Result<()> {
+    let scenario = Scenario::start("flows-chain-tc", Spec::new(PodNetwork::Routed), &["--xdp", "off"])?;
+    backends_that_are_frontends(&scenario)
+}
+
+#[test]
+fn a_backend_that_is_a_frontend_too_is_served_once_by_xdp() -> Result<()> {
+    let scenario = Scenario::start_on_physical_wire("flows-chain-xdp", Spec::new(PodNetwork::Routed), &["--xdp", "require"])?;
+    backends_that_are_frontends(&scenario)
+}
+
+/// Two Services whose ClusterIPs are the addresses of the pods, each served by the other pod: whoever translates twice
+/// ends at the wrong one.
+fn backends_that_are_frontends(scenario: &Scenario) -> Result<()> {
+    let outside = scenario.cluster.outside();
+    for (name, own, other, node) in
+        [("as-near", &scenario.near, &scenario.far, "node2"), ("as-far", &scenario.far, &scenario.near, "node1")]
+    {
+        let ips = Family::BOTH.map(|family| own.ip(family));
+        let service =
+            Proto::BOTH.into_iter().fold(Service::new(name, &ips), |service, proto| service.port(proto, POD_PORT, POD_PORT, 0));
+        for family in Family::BOTH {
+            scenario.manifests.put_slice(&service.slice(family).endpoint(other.ip(family), node))?;
+        }
+        scenario.manifests.put_service(&service)?;
+        wait_for_backend(scenario.cluster.node(0), own.at(Family::V6, POD_PORT), other.name()).context("the socket hooks")?;
+    }
+    for (family, proto) in families_and_protocols() {
+        for target in [Target::Near, Target::Far] {
+            let to = scenario.node_port(0, target, family);
+            expect::answered(
+                &format!("{to} {proto}"),
+                &outside.probe(Probe::times(proto, to, 10))?,
+                to,
+                &scenario.backends(target),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until an address is served by one pod alone.
+fn wait_for_backend(client: &Host, to: SocketAddr, name: &str) -> Result<()> {
+    wait::until(Duration::from_secs(2), "the change to be programmed", || {
+        let outcomes = client.probe(Probe::times(Proto::Tcp, to, 10)).ok()?;
+        outcomes.iter().all(|outcome| outcome.result.as_ref().is_ok_and(|answer| answer.by == name)).then_some(())
+    })
+}
+
+fn flows(scenario: &Scenario) -> Option<u64> {
+    Some(scenario.agents[0].metrics().ok()?.sum("sluice_flows", &[]) as u64)
+}
