@@ -1,9 +1,17 @@
 //! The harness proves itself, without an agent: in every pod network all reach all, in both families and protocols, with
 //! offload and without, and every checksum on the wire is sound.
 
-use anyhow::{Result, ensure};
+use std::env;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use sluice_tests::traffic::{Close, Held, HeldReport, Load, LoadReport, Probe, Target, Unconnected};
-use sluice_tests::{Cluster, Family, Host, PodNetwork, Proto, Spec};
+use sluice_tests::{Cluster, Family, Host, PodNetwork, Proto, Spec, cgroup, wait};
 
 const PORT: u16 = 8080;
 const MIB: u64 = 1 << 20;
@@ -61,16 +69,16 @@ fn loads_and_held_connections_report_what_happened() -> Result<()> {
     let held =
         cluster.outside().hold(Held { targets: targets.clone(), count: 5, bind: None, interval_ms: 20, timeout_ms: 1000 })?;
     let load = cluster.outside().load(Load { limit: 100, ..Load::new(targets.clone(), 500) })?;
-    let report: LoadReport = { load }.report(std::time::Duration::from_secs(10))?;
+    let report: LoadReport = { load }.report(Duration::from_secs(10))?;
     ensure!(report.failed() == 0, "{}", report.failures());
     ensure!(report.targets.iter().all(|target| target.answerers["web"].count == target.requests && target.requests >= 100));
     let report: HeldReport = held.finish()?;
     ensure!(report.opened == 20 && report.broken.is_empty() && report.unanswered == 0 && report.exchanges >= 20, "{report:?}");
 
     let load = cluster.outside().load(Load { timeout_ms: 200, ..Load::new(targets, 50) })?;
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    thread::sleep(Duration::from_millis(300));
     drop(server);
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    thread::sleep(Duration::from_millis(300));
     let report: LoadReport = load.finish()?;
     ensure!(report.targets.iter().all(|target| target.failed > 0 && target.failed < target.requests), "{report:?}");
     Ok(())
@@ -88,6 +96,46 @@ fn one_socket_talks_to_many() -> Result<()> {
     ensure!(report.strangers.is_empty() && report.lost.is_empty() && report.errors.is_empty(), "{report:?}");
     ensure!(targets.iter().all(|target| report.answered[target] == 20), "{report:?}");
     Ok(())
+}
+
+/// Set for the process that is to be killed.
+const VICTIM: &str = "SLUICE_TEST_VICTIM";
+
+#[test]
+fn a_killed_run_leaves_nothing_behind() -> Result<()> {
+    if env::var_os(VICTIM).is_some() {
+        let cluster = Cluster::build("harness-victim", Spec::new(PodNetwork::Routed))?;
+        let _server = cluster.add_pod(0, "web")?.serve(&[PORT])?;
+        loop {
+            thread::park();
+        }
+    }
+    for signal in [Signal::SIGKILL, Signal::SIGINT, Signal::SIGTERM] {
+        let mut victim = Command::new(env::current_exe()?)
+            .args(["--exact", "a_killed_run_leaves_nothing_behind"])
+            .env(VICTIM, "1")
+            .stdout(Stdio::null())
+            .spawn()?;
+        wait::until(Duration::from_secs(10), "the victim's pod", || (remains().len() >= 5).then_some(()))?;
+        kill(Pid::from_raw(victim.id().try_into()?), signal)?;
+        victim.wait()?;
+        wait::until(Duration::from_secs(5), "the janitor", || remains().is_empty().then_some(()))
+            .with_context(|| format!("after {signal}: {:?} is left", remains()))?;
+    }
+    Ok(())
+}
+
+/// What is on the machine of the victim's: namespaces, and its cgroup.
+fn remains() -> Vec<PathBuf> {
+    let folders =
+        [PathBuf::from("/run/netns"), cgroup::mount().unwrap_or_default(), PathBuf::from("/sys/fs/bpf"), env::temp_dir()];
+    let entries = folders.iter().filter_map(|folder| folder.read_dir().ok()).flatten().flatten().map(|entry| entry.path());
+    let names = ["sluice-harness-victim-", "sluice-test-harness-victim"];
+    let is_of_victim = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name == "sluice-harness-victim" || names.iter().any(|prefix| name.starts_with(prefix))
+    };
+    entries.filter(is_of_victim).collect()
 }
 
 fn cases() -> Vec<(Family, Proto)> {
