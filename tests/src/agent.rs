@@ -3,6 +3,7 @@
 //! Invariant: an agent's process ends with its handle; what it pinned ends with the rig, or earlier by [`Agent::clean`].
 
 use std::env;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ pub struct Agent {
     arguments: Vec<String>,
     pins: PathBuf,
     environment: Vec<(String, String)>,
+    wrapper: Vec<String>,
     log: PathBuf,
     child: Option<Child>,
 }
@@ -58,13 +60,19 @@ impl Agent {
         }
         arguments.extend(extra.iter().map(|&word| word.to_owned()));
         let log = cluster.scratch().join(format!("{}.log", host.name()));
-        Self { host, arguments, pins, environment: Vec::new(), log, child: None }
+        Self { host, arguments, pins, environment: Vec::new(), wrapper: Vec::new(), log, child: None }
     }
 
     /// Sets an environment variable for the next starts.
     pub fn set_env(&mut self, key: &str, value: &str) {
         self.environment.retain(|(known, _)| known != key);
         self.environment.push((key.to_owned(), value.to_owned()));
+    }
+
+    /// Takes all capabilities but these from the next starts; they are named as in a container's security context.
+    pub fn limit_capabilities(&mut self, names: &[String]) {
+        let kept: String = names.iter().map(|name| format!(",+{}", name.to_lowercase())).collect();
+        self.wrapper = ["setpriv", &format!("--bounding-set=-all{kept}"), "--no-new-privs"].map(str::to_owned).into();
     }
 
     /// Starts it and waits until it is healthy.
@@ -76,8 +84,10 @@ impl Agent {
     /// Starts it and returns at once.
     pub fn launch(&mut self) -> Result<()> {
         let log = File::options().create(true).append(true).open(&self.log)?;
-        let mut command = self.host.command(binary()?);
-        command.args(&self.arguments).envs(self.environment.iter().map(|(key, value)| (key, value)));
+        let words = self.wrapper.iter().map(Into::into).chain([binary()?.into_os_string()]);
+        let mut words = words.collect::<Vec<OsString>>().into_iter();
+        let mut command = self.host.command(words.next().context("a program to start")?);
+        command.args(words).args(&self.arguments).envs(self.environment.iter().map(|(key, value)| (key, value)));
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         self.child = Some(self.host.spawn_command(command)?);
         Ok(())
