@@ -12,5 +12,6 @@ pub mod logging;
 pub mod maps;
 pub mod serve;
 pub mod state;
+pub mod sync;
 pub mod table;
 pub mod watch;

@@ -3,6 +3,7 @@
 //! * [`Read`] and [`Maps`]: what `sync` needs of the tables. Mapped tables take plain stores that cannot fail; hash tables take
 //!   batches that can.
 //! * [`KernelMaps`]: pinned maps, brought into the kernel by [`load()`]. [`MemoryMaps`]: the same tables in the process's own memory.
+//!   [`FaultyMaps`]: refuses or stops at a chosen operation.
 //! * [`GracePeriods`]: when no program can see any more what was taken out.
 //! * [`NodeMaps`]: what programs know of the node.
 //! * [`services`]: the tables as operators read them; [`Reader`]: the same over pins, with no agent running.
@@ -10,6 +11,7 @@
 mod array;
 mod capacity;
 mod error;
+mod faulty;
 mod fixture;
 mod grace;
 mod hash;
@@ -30,6 +32,7 @@ mod view;
 pub use array::{Array, Memory};
 pub use capacity::Capacity;
 pub use error::{MapError, Partial};
+pub use faulty::{FaultyMaps, Refusal};
 pub use fixture::create_pinned;
 pub use grace::{GraceError, GracePeriods, GraceToken};
 pub use hash::HashTable;

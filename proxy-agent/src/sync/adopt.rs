@@ -1,0 +1,206 @@
+//! What an agent finds in the tables when it starts. Services that are whole stay as they are, ids and all; everything else that is
+//! not zero may still be seen by programs, and waits one grace period. No content of the tables can make this fail or panic.
+
+use super::Sync;
+use super::frontends::Frontends;
+use super::ids::Ids;
+use super::plan::{Held, InForce, Service};
+use super::ranges::{self, Ranges};
+use super::retire::{Retired, Retirements};
+use super::space::Space;
+use super::write;
+use crate::maps::{MapError, Maps, Partial, Read};
+use proxy_common::abi::{
+    BackendId, BackendState, Descriptor, Frontend, FrontendKey, Generation, ServiceId, ServiceName, ServiceWord,
+};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// What was found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Adopted {
+    /// Services that stay in force.
+    pub services: usize,
+    /// Their backends.
+    pub backends: usize,
+    /// Services that contradict themselves or others and were taken out.
+    pub damaged: usize,
+}
+
+/// The parts of the tables that services hold, as they are found.
+struct Claims {
+    services: HashMap<ServiceName, Service>,
+    ids: HashSet<ServiceId>,
+    backends: HashSet<BackendId>,
+    descriptors: HashSet<u32>,
+    slots: Ranges,
+    stray: Vec<u32>,
+}
+
+impl<M: Maps> Sync<M> {
+    /// Takes over the tables as they are.
+    pub fn adopt(mut maps: M) -> Result<(Self, Adopted), MapError> {
+        let mut names = maps.names()?;
+        names.sort_unstable_by_key(|(id, _)| *id);
+        let mut claims = Claims::new(&maps);
+        let mut damaged = 0;
+        for (id, name) in &names {
+            if maps.service(*id).descriptor().is_some() && !claims.claim(&maps, *id, *name) {
+                damaged += 1;
+            }
+        }
+        let mut retired = Retirements::default();
+        let frontends = take_frontends(&mut maps, &mut claims)?;
+        retire_services(&mut maps, &mut retired, &claims, &names)?;
+        let space = claims.space(&mut maps, &mut retired);
+        let backends = claims.services.values().map(|service| service.backends.len()).sum();
+        let adopted = Adopted { services: claims.services.len(), backends, damaged };
+        let services = claims.services;
+        Ok((Self { maps, space, services, frontends, retired, rejected: BTreeMap::new() }, adopted))
+    }
+}
+
+impl Claims {
+    fn new(maps: &impl Read) -> Self {
+        Self {
+            services: HashMap::new(),
+            ids: HashSet::new(),
+            backends: HashSet::new(),
+            descriptors: HashSet::new(),
+            slots: Ranges::new(maps.capacity().slots),
+            stray: Vec::new(),
+        }
+    }
+
+    /// Takes one service in, with all it holds; `false`, and nothing, if that is not sound or somebody else's.
+    fn claim(&mut self, maps: &impl Read, id: ServiceId, name: ServiceName) -> bool {
+        let capacity = maps.capacity();
+        let Some(index) = maps.service(id).descriptor() else { return false };
+        let descriptor = maps.descriptor(index);
+        let Descriptor { first, count, room } = descriptor;
+        let sound = id != ServiceId::default()
+            && id.0 < capacity.services
+            && index < capacity.descriptors
+            && count <= room
+            && (room == 0 || room.is_power_of_two() && first.is_multiple_of(room))
+            && !self.services.contains_key(&name)
+            && !self.descriptors.contains(&index);
+        if !sound || room != 0 && !self.slots.reserve((first, ranges::order(room))) {
+            return false;
+        }
+        let backends = self.claim_backends(maps, descriptor);
+        self.ids.insert(id);
+        self.descriptors.insert(index);
+        self.services.insert(name, Service { id, frontends: Vec::new(), backends, force: InForce { index, descriptor } });
+        true
+    }
+
+    /// Slots that name nobody, somebody else's or the same backend twice are passed over. In the set that connections choose from
+    /// they stay until the next change writes another range.
+    fn claim_backends(&mut self, maps: &impl Read, Descriptor { first, count, room }: Descriptor) -> Vec<Held> {
+        let mut held: Vec<Held> = Vec::new();
+        let mut seen = HashSet::new();
+        for at in 0..room {
+            let id = maps.slot(first + at);
+            let backend = maps.backend(id);
+            let sound =
+                id != BackendId::default() && id.0 < maps.capacity().backends && backend.generation != Generation::default();
+            if sound && !self.backends.contains(&id) && seen.insert((backend.addr, backend.port)) {
+                self.backends.insert(id);
+                let (local, state) = (backend.flags.is_local(), maps.backend_state(id));
+                held.push(Held { addr: backend.addr, port: backend.port, local, id, state, chosen: at < count });
+            } else if at >= count && id != BackendId::default() {
+                self.stray.push(first + at);
+            }
+        }
+        held.sort_unstable_by_key(|held| (held.addr, held.port));
+        held
+    }
+
+    /// What is free, once everything that nobody claims and that is not zero is on its way out.
+    fn space(&mut self, maps: &mut impl Maps, retired: &mut Retirements) -> Space {
+        let capacity = maps.capacity();
+        let mut generation = maps.backend_state(BackendId::default()).0;
+        let (mut backends, mut descriptors) = (Vec::new(), Vec::new());
+        for id in (1..capacity.backends).map(BackendId) {
+            let backend = maps.backend(id);
+            generation = generation.max(backend.generation.0);
+            let claimed = self.backends.contains(&id);
+            let clean =
+                || bytemuck::bytes_of(&backend).iter().all(|byte| *byte == 0) && maps.backend_state(id) == BackendState(0);
+            if claimed || !clean() {
+                backends.push(id.0);
+                if !claimed {
+                    write::retire_backend(maps, retired, id);
+                }
+            }
+        }
+        for index in 0..capacity.descriptors {
+            let claimed = self.descriptors.contains(&index);
+            if claimed || maps.descriptor(index) != Descriptor::default() {
+                descriptors.push(index);
+                if !claimed {
+                    retired.push(Retired::Descriptor(index));
+                }
+            }
+        }
+        self.stray.iter().for_each(|slot| maps.set_slot(*slot, BackendId::default()));
+        self.retire_slots(maps, retired);
+        let mut services: Vec<u32> = self.ids.iter().map(|id| id.0).chain(retired.services()).collect();
+        services.sort_unstable();
+        Space {
+            capacity,
+            services: Ids::new(1, capacity.services, &services),
+            backends: Ids::new(1, capacity.backends, &backends),
+            descriptors: Ids::new(0, capacity.descriptors, &descriptors),
+            slots: self.slots.clone(),
+            generation,
+        }
+    }
+
+    fn retire_slots(&mut self, maps: &impl Read, retired: &mut Retirements) {
+        for slot in (0..maps.capacity().slots).filter(|slot| maps.slot(*slot) != BackendId::default()) {
+            if self.slots.reserve((slot, 0)) {
+                retired.push(Retired::Slots((slot, 0)));
+            }
+        }
+    }
+}
+
+/// Frontends of services that stay; the others go.
+fn take_frontends(maps: &mut impl Maps, claims: &mut Claims) -> Result<Frontends, MapError> {
+    let mut by_id: HashMap<ServiceId, &mut Service> =
+        claims.services.values_mut().map(|service| (service.id, service)).collect();
+    let (mut stay, mut go): (Vec<(FrontendKey, Frontend)>, Vec<FrontendKey>) = (Vec::new(), Vec::new());
+    for (key, frontend) in maps.frontends()? {
+        match by_id.get_mut(&frontend.service) {
+            Some(service) => {
+                service.frontends.push(key);
+                stay.push((key, frontend));
+            }
+            None => go.push(key),
+        }
+    }
+    by_id.into_values().for_each(|service| service.frontends.sort_unstable());
+    go.sort_unstable();
+    maps.remove_frontends(&go).map_err(|partial| partial.error)?;
+    Ok(Frontends::adopt(stay))
+}
+
+/// Words and names of services that do not stay.
+fn retire_services(
+    maps: &mut impl Maps,
+    retired: &mut Retirements,
+    claims: &Claims,
+    names: &[(ServiceId, ServiceName)],
+) -> Result<(), MapError> {
+    let end = maps.capacity().services;
+    let mut gone: Vec<ServiceId> = (0..end).map(ServiceId).filter(|id| maps.service(*id) != ServiceWord::NONE).collect();
+    gone.retain(|id| !claims.ids.contains(id));
+    gone.iter().for_each(|id| maps.set_service(*id, ServiceWord::NONE));
+    gone.extend(names.iter().map(|(id, _)| *id).filter(|id| !claims.ids.contains(id)));
+    gone.sort_unstable();
+    gone.dedup();
+    let (known, beyond): (Vec<_>, Vec<_>) = gone.into_iter().partition(|id| id.0 != 0 && id.0 < end);
+    known.into_iter().for_each(|id| retired.push(Retired::Service(id)));
+    maps.remove_names(&beyond).map_err(|Partial { error, .. }| error)
+}

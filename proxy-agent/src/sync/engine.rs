@@ -1,0 +1,271 @@
+//! [`Sync`]: what stands in the tables, and how a batch of changes gets there. Whatever does not fit is rejected alone: what the
+//! tables hold of it stays, and it is tried again when room comes back.
+
+use super::frontends::{Failure, Frontends};
+use super::plan::{self, Plan, Service};
+use super::report::{Applied, ChangeKind, Rejection, ServiceChange};
+use super::retire::{Retired, Retirements};
+use super::space::Space;
+use super::write;
+use crate::maps::{GraceToken, MapError, MapName, Maps};
+use crate::table::{Change, WantedService};
+use proxy_common::abi::{BackendId, BackendState, Frontend, FrontendKey, ServiceId, ServiceName, ServiceWord};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// The tables that only the agent writes, and all that it knows of them.
+#[derive(Debug)]
+pub struct Sync<M> {
+    pub(super) maps: M,
+    pub(super) space: Space,
+    pub(super) services: HashMap<ServiceName, Service>,
+    pub(super) frontends: Frontends,
+    pub(super) retired: Retirements,
+    pub(super) rejected: BTreeMap<ServiceName, (Change, MapError)>,
+}
+
+/// What a batch of changes has in hand.
+#[derive(Default)]
+struct Round {
+    steps: Vec<Step>,
+    removals: Vec<(ServiceName, ServiceId)>,
+    comes: Vec<(FrontendKey, Frontend)>,
+    goes: Vec<(FrontendKey, ServiceId)>,
+}
+
+/// One service port to be set.
+struct Step {
+    wanted: WantedService,
+    plan: Plan,
+    change: ServiceChange,
+}
+
+impl<M: Maps> Sync<M> {
+    /// Brings changes into the tables. Of several to one service port the last counts.
+    pub fn apply(&mut self, changes: Vec<Change>) -> Applied {
+        let mut applied = Applied::default();
+        let freed_frontends = self.round(changes, &mut applied);
+        if freed_frontends && !self.rejected.is_empty() {
+            self.round(self.rejected_changes(), &mut applied);
+        }
+        applied.rejected.retain(|rejection| self.rejected.contains_key(&rejection.name));
+        applied
+    }
+
+    /// Makes the tables hold exactly what `all` sets: what else they hold goes. For the first full list, after which a service
+    /// that went while no agent ran is gone.
+    pub fn settle(&mut self, mut all: Vec<Change>) -> Applied {
+        let said: HashSet<ServiceName> = all.iter().map(|change| *name_of(change)).collect();
+        self.rejected.retain(|name, _| said.contains(name));
+        all.extend(self.services.keys().filter(|name| !said.contains(*name)).map(|name| Change::Remove(*name)));
+        self.apply(all)
+    }
+
+    /// If something was taken out since the last call: begin a grace period, and say [`Sync::grace_ended`] with this token when it
+    /// has ended.
+    pub fn retired_pending(&mut self) -> Option<GraceToken> {
+        self.retired.seal()
+    }
+
+    /// No program can see any more what was taken out before the grace period of `token` began: ids, slots and descriptors are
+    /// free again, and what was rejected is tried again.
+    pub fn grace_ended(&mut self, token: GraceToken) -> Applied {
+        let free = self.retired.ended(token);
+        let any = !free.is_empty();
+        self.release(free);
+        if any { self.retry() } else { Applied::default() }
+    }
+
+    /// Tries again what was rejected.
+    pub fn retry(&mut self) -> Applied {
+        self.apply(self.rejected_changes())
+    }
+
+    /// What is rejected at present, and why.
+    pub fn rejected(&self) -> impl Iterator<Item = Rejection> {
+        self.rejected.iter().map(|(name, (_, error))| Rejection { name: *name, error: *error })
+    }
+
+    /// The tables.
+    pub const fn maps(&self) -> &M {
+        &self.maps
+    }
+
+    /// The tables alone, as an agent leaves them that ends.
+    pub fn into_maps(self) -> M {
+        self.maps
+    }
+
+    /// How much was taken out and waits for a grace period to end.
+    pub fn retired_len(&self) -> usize {
+        self.retired.len()
+    }
+
+    fn rejected_changes(&self) -> Vec<Change> {
+        self.rejected.values().map(|(change, _)| change.clone()).collect()
+    }
+
+    /// One pass over `changes`. Says whether FRONTENDS has room that it had not before.
+    fn round(&mut self, changes: Vec<Change>, applied: &mut Applied) -> bool {
+        let mut round = self.prepare(changes, applied);
+        self.name_new(&mut round, applied);
+        if round.steps.iter().any(|step| !step.plan.comes.is_empty()) {
+            self.maps.set_backend_state(BackendId::default(), BackendState(self.space.generation));
+        }
+        for step in &round.steps {
+            write::write(&mut self.maps, &mut self.retired, &step.plan);
+            applied.flips += usize::from(step.plan.flip.is_some());
+        }
+        let refused = self.frontends.insert(&mut self.maps, &round.comes);
+        let stuck = self.frontends.remove(&mut self.maps, &round.goes);
+        let freed = round.goes.len() > stuck.len();
+        self.take_over(round, [refused, stuck].concat(), applied);
+        freed
+    }
+
+    /// Plans all changes, each with the space it needs, before anything is written.
+    fn prepare(&mut self, changes: Vec<Change>, applied: &mut Applied) -> Round {
+        let mut round = Round::default();
+        let mut entries = self.frontends.len();
+        for change in last_of_each(changes) {
+            match change {
+                Change::Remove(name) => match self.services.get(&name) {
+                    Some(service) => {
+                        round.goes.extend(service.frontends.iter().map(|key| (*key, service.id)));
+                        round.removals.push((name, service.id));
+                    }
+                    None => drop(self.rejected.remove(&name)),
+                },
+                Change::Set(mut wanted) => match self.plan(sorted(&mut wanted), &mut entries) {
+                    Ok(plan) => self.step(plan, wanted, &mut round),
+                    Err(error) => self.reject(Change::Set(wanted), error, applied),
+                },
+            }
+        }
+        round
+    }
+
+    /// A new service needs room for its frontends; one that is there gets its endpoints in any case.
+    fn plan(&mut self, wanted: &WantedService, entries: &mut usize) -> Result<Plan, MapError> {
+        let held = self.services.get(&wanted.name);
+        if held.is_some() {
+            return plan::plan(&mut self.space, held, wanted);
+        }
+        let more = *entries + self.frontends.absent(&wanted.frontends);
+        if more > self.space.capacity.frontends as usize {
+            return Err(self.space.full(MapName::Frontends));
+        }
+        let plan = plan::plan(&mut self.space, None, wanted)?;
+        *entries = more;
+        Ok(plan)
+    }
+
+    fn step(&self, plan: Plan, wanted: WantedService, round: &mut Round) {
+        let comes = self.frontends.missing(&wanted.frontends, plan.id);
+        let goes = self.given_up(&wanted).map(|key| (key, plan.id));
+        let goes: Vec<_> = goes.filter(|(key, id)| self.frontends.leads_to(key, *id)).collect();
+        let change = ServiceChange { frontends_added: comes.len(), frontends_removed: goes.len(), ..plan.change(wanted.name) };
+        round.comes.extend(comes);
+        round.goes.extend(goes);
+        round.steps.push(Step { wanted, plan, change });
+    }
+
+    fn given_up(&self, wanted: &WantedService) -> impl Iterator<Item = FrontendKey> {
+        let held = self.services.get(&wanted.name).map_or(&[][..], |service| &service.frontends);
+        held.iter().copied().filter(|key| wanted.frontends.binary_search_by_key(key, |(key, _)| *key).is_err())
+    }
+
+    /// Names stand before anything else of a service, so that an agent that comes after this one knows it.
+    fn name_new(&mut self, round: &mut Round, applied: &mut Applied) {
+        let new = round.steps.iter().filter(|step| step.plan.before.is_none());
+        let new: Vec<(ServiceId, ServiceName)> = new.map(|step| (step.plan.id, step.wanted.name)).collect();
+        let mut rest = &new[..];
+        while let Err(partial) = self.maps.insert_names(rest) {
+            let (id, _) = rest[partial.done];
+            rest = &rest[partial.done + 1..];
+            let Some(at) = round.steps.iter().position(|step| step.plan.id == id) else { continue };
+            let step = round.steps.remove(at);
+            plan::undo(&mut self.space, &step.plan);
+            round.comes.retain(|(_, frontend)| frontend.service != id);
+            self.reject(Change::Set(step.wanted), partial.error, applied);
+        }
+    }
+
+    /// Takes note of what the tables hold after a round in which some frontends failed.
+    fn take_over(&mut self, round: Round, failures: Vec<Failure>, applied: &mut Applied) {
+        let failed: HashMap<ServiceId, MapError> = failures.iter().map(|(_, id, error)| (*id, *error)).collect();
+        for Step { wanted, plan, change } in round.steps {
+            let mut frontends: Vec<FrontendKey> = wanted.frontends.iter().map(|(key, _)| *key).collect();
+            if let Some(error) = failed.get(&plan.id) {
+                frontends.extend(failures.iter().filter(|(_, id, _)| *id == plan.id).map(|(key, _, _)| *key));
+                frontends.sort_unstable();
+                frontends.dedup();
+                self.reject(Change::Set(wanted), *error, applied);
+            } else if !self.rejected.is_empty() {
+                self.rejected.remove(&wanted.name);
+            }
+            if let Some(force) = plan.flip.or(plan.before) {
+                self.services.insert(change.name, Service { id: plan.id, frontends, backends: plan.after, force });
+            }
+            applied.changes.extend(change.is_any().then_some(change));
+        }
+        for (name, id) in round.removals {
+            match failed.get(&id) {
+                Some(error) => self.reject(Change::Remove(name), *error, applied),
+                None => self.remove(&name, applied),
+            }
+        }
+    }
+
+    fn reject(&mut self, change: Change, error: MapError, applied: &mut Applied) {
+        let name = *name_of(&change);
+        if self.rejected.insert(name, (change, error)).is_none() {
+            applied.rejected.push(Rejection { name, error });
+        }
+    }
+
+    /// The frontends are out: the word, and then all that hung on it.
+    fn remove(&mut self, name: &ServiceName, applied: &mut Applied) {
+        let Some(service) = self.services.remove(name) else { return };
+        self.rejected.remove(name);
+        self.maps.set_service(service.id, ServiceWord::NONE);
+        applied.flips += 1;
+        self.retired.push(Retired::Service(service.id));
+        self.retired.push(Retired::Descriptor(service.force.index));
+        write::retired_slots(&mut self.retired, service.force.block());
+        service.backends.iter().for_each(|held| write::retire_backend(&mut self.maps, &mut self.retired, held.id));
+        applied.changes.push(ServiceChange {
+            frontends_removed: service.frontends.len(),
+            backends_removed: service.backends.len(),
+            ..ServiceChange::new(*name, ChangeKind::Removed)
+        });
+    }
+}
+
+/// As `compile` makes it; the table itself depends on it.
+fn sorted(wanted: &mut WantedService) -> &WantedService {
+    wanted.frontends.sort_unstable();
+    wanted.frontends.dedup_by_key(|(key, _)| *key);
+    wanted.backends.sort_unstable_by_key(|backend| (backend.addr, backend.port));
+    wanted.backends.dedup_by_key(|backend| (backend.addr, backend.port));
+    wanted
+}
+
+/// In the order of names, so that the outcome does not depend on the order of arrival.
+fn last_of_each(mut changes: Vec<Change>) -> Vec<Change> {
+    changes.sort_by(|a, b| name_of(a).cmp(name_of(b)));
+    changes.dedup_by(|later, earlier| {
+        let same = name_of(later) == name_of(earlier);
+        if same {
+            std::mem::swap(later, earlier);
+        }
+        same
+    });
+    changes
+}
+
+const fn name_of(change: &Change) -> &ServiceName {
+    match change {
+        Change::Set(service) => &service.name,
+        Change::Remove(name) => name,
+    }
+}

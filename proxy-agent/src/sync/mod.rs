@@ -1,0 +1,24 @@
+//! The wanted table against the maps: ordered writes, ids, grace periods, and the end of flows.
+//!
+//! [`Sync`] owns the tables that only the agent writes. A change costs work in proportion to what it changes, whatever else
+//! exists. Programs never see half of one: what a service word names is complete before the word is stored, and stays until no
+//! program can hold the old word.
+
+mod adopt;
+mod engine;
+mod frontends;
+mod ids;
+mod plan;
+mod ranges;
+mod release;
+mod report;
+mod retire;
+mod space;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use adopt::Adopted;
+pub use engine::Sync;
+pub use report::{Applied, ChangeKind, Rejection, ServiceChange};

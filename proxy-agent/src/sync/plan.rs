@@ -1,0 +1,191 @@
+//! One service port as it is held against how it shall be: what stays, what comes, what goes, and the space it takes. Pure but for
+//! the space, which is taken whole or not at all.
+
+use super::ranges::{self, Block};
+use super::report::{ChangeKind, ServiceChange};
+use super::space::Space;
+use crate::maps::MapError;
+use crate::table::{WantedBackend, WantedService};
+use proxy_common::abi::{
+    Addr, Backend, BackendFlags, BackendId, BackendState, Descriptor, FrontendKey, Generation, Port, ServiceId, ServiceName,
+};
+
+/// A service port as it stands in the tables.
+#[derive(Clone, Debug)]
+pub struct Service {
+    pub id: ServiceId,
+    /// What of it stands in FRONTENDS, sorted.
+    pub frontends: Vec<FrontendKey>,
+    /// Sorted by address and port.
+    pub backends: Vec<Held>,
+    pub force: InForce,
+}
+
+/// A backend as it stands in the tables.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Held {
+    pub addr: Addr,
+    pub port: Port,
+    pub local: bool,
+    pub id: BackendId,
+    pub state: BackendState,
+    /// Whether it is in the set that new connections choose from.
+    pub chosen: bool,
+}
+
+/// The descriptor in force.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct InForce {
+    pub index: u32,
+    pub descriptor: Descriptor,
+}
+
+/// How to get from one to the other.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub id: ServiceId,
+    /// What was in force; `None` for a service that is new.
+    pub before: Option<InForce>,
+    pub keeps: Vec<(Held, BackendState)>,
+    pub comes: Vec<(Held, Generation)>,
+    pub goes: Vec<Held>,
+    /// All backends as they shall be, sorted.
+    pub after: Vec<Held>,
+    /// What shall be in force; `None` if the set does not change.
+    pub flip: Option<InForce>,
+}
+
+/// Compares, and takes the space that the difference needs.
+pub fn plan(space: &mut Space, held: Option<&Service>, wanted: &WantedService) -> Result<Plan, MapError> {
+    let Matched { keeps, new, goes } = matched(held.map_or(&[], |held| &held.backends), &wanted.backends);
+    let before = held.map(|held| held.force);
+    let chosen = wanted.backends.iter().filter(|backend| is_chosen(backend.state)).count();
+    let same_set = before.is_some_and(|force| {
+        let still = keeps.iter().filter(|(held, state)| held.chosen && is_chosen(*state)).count();
+        still == chosen && force.descriptor.count as usize == chosen && force.descriptor.room as usize >= wanted.backends.len()
+    });
+    let ids = space.backends(new.len())?;
+    let comes: Vec<(Held, Generation)> =
+        new.iter().zip(&ids).map(|(wanted, &(id, generation))| (Held::new(wanted, id), generation)).collect();
+    let placed = flip(space, before, wanted.backends.len(), chosen, same_set).and_then(|flip| {
+        let id = held.map_or_else(|| space.service(), |held| Ok(held.id)).inspect_err(|_| undo_flip(space, flip))?;
+        Ok((flip, id))
+    });
+    match placed {
+        Ok((flip, id)) => Ok(Plan { id, before, after: after(&keeps, &comes), keeps, comes, goes, flip }),
+        Err(error) => {
+            ids.into_iter().for_each(|(id, _)| space.backends.give(id.0));
+            Err(error)
+        }
+    }
+}
+
+/// Gives back what a plan took that was never written.
+pub fn undo(space: &mut Space, plan: &Plan) {
+    plan.comes.iter().for_each(|(held, _)| space.backends.give(held.id.0));
+    undo_flip(space, plan.flip);
+    if plan.before.is_none() {
+        space.services.give(plan.id.0);
+    }
+}
+
+fn flip(
+    space: &mut Space,
+    before: Option<InForce>,
+    members: usize,
+    chosen: usize,
+    same_set: bool,
+) -> Result<Option<InForce>, MapError> {
+    if same_set {
+        return Ok(None);
+    }
+    let index = space.descriptor()?;
+    if members == 0 {
+        return Ok(Some(InForce { index, descriptor: Descriptor::default() }));
+    }
+    let held = before.map_or(0, |force| force.descriptor.room);
+    let (first, order) = space.slots(ranges::order(members as u32), held).inspect_err(|_| space.descriptors.give(index))?;
+    Ok(Some(InForce { index, descriptor: Descriptor { first, count: chosen as u32, room: 1 << order } }))
+}
+
+fn undo_flip(space: &mut Space, flip: Option<InForce>) {
+    if let Some(force) = flip {
+        space.descriptors.give(force.index);
+        if let Some(block) = force.block() {
+            space.slots.give(block);
+        }
+    }
+}
+
+struct Matched {
+    keeps: Vec<(Held, BackendState)>,
+    new: Vec<WantedBackend>,
+    goes: Vec<Held>,
+}
+
+/// Both sides are sorted by address and port. A backend that moved to or from this node is another one.
+fn matched(held: &[Held], wanted: &[WantedBackend]) -> Matched {
+    let mut all = Matched { keeps: Vec::with_capacity(held.len().min(wanted.len())), new: Vec::new(), goes: Vec::new() };
+    let mut old = held.iter().peekable();
+    for backend in wanted {
+        let key = (backend.addr, backend.port);
+        while let Some(gone) = old.next_if(|held| (held.addr, held.port) < key) {
+            all.goes.push(*gone);
+        }
+        match old.next_if(|held| (held.addr, held.port) == key) {
+            Some(same) if same.local == backend.local => all.keeps.push((*same, backend.state)),
+            moved => {
+                all.goes.extend(moved);
+                all.new.push(*backend);
+            }
+        }
+    }
+    all.goes.extend(old);
+    all
+}
+
+fn after(keeps: &[(Held, BackendState)], comes: &[(Held, Generation)]) -> Vec<Held> {
+    let kept = keeps.iter().map(|(held, state)| Held { state: *state, chosen: is_chosen(*state), ..*held });
+    let mut all: Vec<Held> = kept.chain(comes.iter().map(|(held, _)| *held)).collect();
+    all.sort_unstable_by_key(|held| (held.addr, held.port));
+    all
+}
+
+const fn is_chosen(state: BackendState) -> bool {
+    state.0 & BackendState::SELECTABLE.0 != 0
+}
+
+impl Plan {
+    /// The difference, but for frontends.
+    pub fn change(&self, name: ServiceName) -> ServiceChange {
+        let kind = if self.before.is_some() { ChangeKind::Updated } else { ChangeKind::Added };
+        ServiceChange {
+            backends_added: self.comes.len(),
+            backends_removed: self.goes.len(),
+            backends_changed: self.keeps.iter().filter(|(held, state)| held.state != *state).count(),
+            chosen: self.after.iter().filter(|held| held.chosen).count(),
+            ..ServiceChange::new(name, kind)
+        }
+    }
+}
+
+impl Held {
+    const fn new(wanted: &WantedBackend, id: BackendId) -> Self {
+        let WantedBackend { addr, port, local, state } = *wanted;
+        Self { addr, port, local, id, state, chosen: is_chosen(state) }
+    }
+
+    /// The value in BACKENDS.
+    pub fn backend(&self, generation: Generation) -> Backend {
+        let flags = if self.local { BackendFlags::LOCAL } else { BackendFlags::default() };
+        Backend { addr: self.addr, port: self.port, flags, generation }
+    }
+}
+
+impl InForce {
+    /// The slots that belong to it.
+    pub const fn block(&self) -> Option<Block> {
+        let Descriptor { first, room, .. } = self.descriptor;
+        if room == 0 { None } else { Some((first, ranges::order(room))) }
+    }
+}

@@ -1,0 +1,49 @@
+//! What a grace period has freed: first cleared, so that whatever an agent finds that is not zero was in use, then given back.
+
+use super::Sync;
+use super::retire::Retired;
+use crate::maps::{Maps, Partial};
+use bytemuck::Zeroable;
+use proxy_common::abi::{Backend, BackendId, BackendState, Descriptor, ServiceId};
+
+impl<M: Maps> Sync<M> {
+    pub(super) fn release(&mut self, free: Vec<Retired>) {
+        let mut services = Vec::new();
+        for retired in free {
+            match retired {
+                Retired::Service(id) => services.push(id),
+                Retired::Descriptor(index) => {
+                    self.maps.set_descriptor(index, Descriptor::default());
+                    self.space.descriptors.give(index);
+                }
+                Retired::Slots((first, order)) => {
+                    (first..first + (1 << order)).for_each(|slot| self.maps.set_slot(slot, BackendId::default()));
+                    self.space.slots.give((first, order));
+                }
+                Retired::Backend(id) => {
+                    self.maps.set_backend_state(id, BackendState::default());
+                    self.maps.set_backend(id, Backend::zeroed());
+                    self.space.backends.give(id.0);
+                }
+            }
+        }
+        self.release_services(&services);
+    }
+
+    /// A service id is free once its name is gone and its counter is zero; one that resists waits for the next grace period.
+    fn release_services(&mut self, ids: &[ServiceId]) {
+        let mut rest = ids;
+        while !rest.is_empty() {
+            let done = match self.maps.remove_names(rest).and_then(|()| self.maps.clear_counters(rest)) {
+                Ok(()) => rest.len(),
+                Err(Partial { done, error }) => {
+                    tracing::warn!(%error, "a service's id cannot be freed yet");
+                    self.retired.push(Retired::Service(rest[done]));
+                    done
+                }
+            };
+            rest[..done].iter().for_each(|id| self.space.services.give(id.0));
+            rest = &rest[rest.len().min(done + 1)..];
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What was taken out and may still be seen by programs that run: it waits for the end of a grace period.
+
+use super::ranges::Block;
+use crate::maps::GraceToken;
+use proxy_common::abi::{BackendId, ServiceId};
+use std::collections::VecDeque;
+
+/// Something that cannot be reused yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Retired {
+    /// An index into DESCRIPTORS.
+    Descriptor(u32),
+    /// A range of slots.
+    Slots(Block),
+    /// A backend.
+    Backend(BackendId),
+    /// A service; its name stands until then.
+    Service(ServiceId),
+}
+
+/// What waits: `open` for a grace period to begin, the rest for theirs to end.
+#[derive(Clone, Debug, Default)]
+pub struct Retirements {
+    open: Vec<Retired>,
+    waiting: VecDeque<(GraceToken, Vec<Retired>)>,
+    last: GraceToken,
+}
+
+impl Retirements {
+    /// Takes note of something that programs can't find any more.
+    pub fn push(&mut self, retired: Retired) {
+        self.open.push(retired);
+    }
+
+    /// Names all that was retired so far, for a grace period to begin.
+    pub fn seal(&mut self) -> Option<GraceToken> {
+        if self.open.is_empty() {
+            return None;
+        }
+        self.last.0 += 1;
+        self.waiting.push_back((self.last, std::mem::take(&mut self.open)));
+        Some(self.last)
+    }
+
+    /// What no program can see any more, after the grace period of `token`.
+    pub fn ended(&mut self, token: GraceToken) -> Vec<Retired> {
+        let mut free = Vec::new();
+        while let Some((_, batch)) = self.waiting.pop_front_if(|(sealed, _)| *sealed <= token) {
+            free.extend(batch);
+        }
+        free
+    }
+
+    /// The services for which no grace period has begun.
+    pub fn services(&self) -> impl Iterator<Item = u32> {
+        self.open.iter().filter_map(|retired| if let Retired::Service(id) = retired { Some(id.0) } else { None })
+    }
+
+    /// How much waits.
+    pub fn len(&self) -> usize {
+        self.open.len() + self.waiting.iter().map(|(_, batch)| batch.len()).sum::<usize>()
+    }
+}

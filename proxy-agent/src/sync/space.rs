@@ -1,0 +1,62 @@
+//! What is free in the tables.
+
+use super::ids::Ids;
+use super::ranges::{Block, Ranges};
+use crate::maps::{Capacity, MapError, MapName};
+use proxy_common::abi::{BackendId, Generation, ServiceId};
+
+/// Free numbers and slots, and the last generation given out.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Space {
+    pub capacity: Capacity,
+    pub services: Ids,
+    pub backends: Ids,
+    pub descriptors: Ids,
+    pub slots: Ranges,
+    pub generation: u32,
+}
+
+/// One part in so many of SLOTS is kept for changes that make nothing larger: without it, a service in a full table could not
+/// even lose an endpoint.
+const RESERVE: u32 = 16;
+
+impl Space {
+    /// A service id.
+    pub fn service(&mut self) -> Result<ServiceId, MapError> {
+        self.services.take().map(ServiceId).ok_or_else(|| self.full(MapName::Services))
+    }
+
+    /// A descriptor's index.
+    pub fn descriptor(&mut self) -> Result<u32, MapError> {
+        self.descriptors.take().ok_or_else(|| self.full(MapName::Descriptors))
+    }
+
+    /// As many backends as asked for, or none.
+    pub fn backends(&mut self, count: usize) -> Result<Vec<(BackendId, Generation)>, MapError> {
+        if self.backends.available() < count {
+            return Err(self.full(MapName::Backends));
+        }
+        let ids: Vec<u32> = (0..count).map_while(|_| self.backends.take()).collect();
+        Ok(ids.into_iter().map(|id| (BackendId(id), self.next_generation())).collect())
+    }
+
+    /// A block of slots for a service that has one of the length `held`, or 0.
+    pub fn slots(&mut self, order: u32, held: u32) -> Result<Block, MapError> {
+        let room = 1u32.checked_shl(order).unwrap_or(u32::MAX);
+        let keep = if room <= held { 0 } else { self.capacity.slots / RESERVE };
+        if self.slots.available().saturating_sub(keep) < room {
+            return Err(self.full(MapName::Slots));
+        }
+        self.slots.take(order).map(|first| (first, order)).ok_or_else(|| self.full(MapName::Slots))
+    }
+
+    fn next_generation(&mut self) -> Generation {
+        self.generation = self.generation.checked_add(1).unwrap_or(1);
+        Generation(self.generation)
+    }
+
+    /// The error that says that `map` is full.
+    pub fn full(&self, map: MapName) -> MapError {
+        MapError::Full { map, capacity: self.capacity.of(map).unwrap_or(0) }
+    }
+}

@@ -1,0 +1,163 @@
+//! An agent that is killed at any operation, and the next one: programs never see half a change, nothing is lost, nothing leaks.
+
+use super::model::*;
+use crate::maps::{FaultyMaps, MemoryMaps, Read};
+use crate::sync::Sync;
+use crate::table::Change;
+use proptest::prelude::*;
+use proxy_common::abi::{Addr, BackendId, BackendState, FrontendKey, ServiceName};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a program finds under a frontend: the addresses it chooses from.
+type Seen = Option<BTreeSet<Addr>>;
+
+fn seen(maps: &MemoryMaps, key: &FrontendKey) -> Seen {
+    let frontend = maps.frontend(key)?;
+    let descriptor = maps.descriptor(maps.service(frontend.service).descriptor().expect("a frontend leads to a service"));
+    let slots = descriptor.first..descriptor.first + descriptor.count;
+    Some(slots.map(|slot| chosen(maps, maps.slot(slot))).collect())
+}
+
+fn chosen(maps: &MemoryMaps, id: BackendId) -> Addr {
+    let (backend, state) = (maps.backend(id), maps.backend_state(id));
+    assert_ne!(backend.generation.0, 0, "{:?} is chosen and gone", backend.addr);
+    assert!(state.is_serving() && state.0 & BackendState::SELECTABLE.0 != 0, "{:?} is chosen and not serving", backend.addr);
+    backend.addr
+}
+
+fn sets(table: &Table) -> BTreeMap<ServiceName, BTreeSet<Addr>> {
+    let chosen = |state: BackendState| state.0 & BackendState::SELECTABLE.0 != 0;
+    let set =
+        |wanted: &crate::table::WantedService| wanted.backends.iter().filter(|b| chosen(b.state)).map(|b| b.addr).collect();
+    table.iter().map(|(name, wanted)| (*name, set(wanted))).collect()
+}
+
+fn owner(table: &Table, key: &FrontendKey) -> Option<ServiceName> {
+    table.values().find(|wanted| wanted.frontends.iter().any(|(held, _)| held == key)).map(|wanted| wanted.name)
+}
+
+/// Each frontend leads to one whole set: of its old or its new service, as it was or as it shall be.
+fn expect_whole(maps: &MemoryMaps, before: &Table, after: &Table) {
+    let keys = before.values().chain(after.values()).flat_map(|wanted| wanted.frontends.iter().map(|(key, _)| *key));
+    let (old, new) = (sets(before), sets(after));
+    for key in keys.collect::<BTreeSet<_>>() {
+        let owners = [owner(before, &key), owner(after, &key)];
+        let allowed: Vec<Seen> = owners
+            .iter()
+            .flat_map(|owner| match owner {
+                Some(owner) => [old.get(owner), new.get(owner)].into_iter().flatten().cloned().map(Some).collect(),
+                None => vec![None],
+            })
+            .collect();
+        let seen = seen(maps, &key);
+        assert!(allowed.contains(&seen), "{key:?} leads to {seen:?}, none of {allowed:?}");
+    }
+}
+
+fn built(model: &mut Model, history: Vec<Step>) -> MemoryMaps {
+    let (mut sync, _) = Sync::adopt(MemoryMaps::new(ROOMY)).expect("memory does not fail");
+    for (at, step) in history.into_iter().enumerate() {
+        sync.apply(model.step(step));
+        if at % 3 == 0 {
+            end_grace(&mut sync);
+        }
+    }
+    sync.into_maps()
+}
+
+/// The tables with memory of their own.
+fn copy(maps: &MemoryMaps) -> MemoryMaps {
+    use crate::maps::Maps;
+    let mut copy = MemoryMaps::new(maps.capacity());
+    let capacity = maps.capacity();
+    (0..capacity.services).map(proxy_common::abi::ServiceId).for_each(|id| copy.set_service(id, maps.service(id)));
+    (0..capacity.descriptors).for_each(|index| copy.set_descriptor(index, maps.descriptor(index)));
+    (0..capacity.slots).for_each(|slot| copy.set_slot(slot, maps.slot(slot)));
+    for id in (0..capacity.backends).map(BackendId) {
+        copy.set_backend(id, maps.backend(id));
+        copy.set_backend_state(id, maps.backend_state(id));
+    }
+    copy.insert_names(&maps.names().expect("memory")).expect("as large");
+    copy.insert_frontends(&maps.frontends().expect("memory")).expect("as large");
+    copy
+}
+
+fn killed_at(maps: &MemoryMaps, operations: u64, changes: &[Change]) -> (MemoryMaps, u64) {
+    let faulty = FaultyMaps::new(copy(maps)).dying_after(operations);
+    let (mut sync, _) = Sync::adopt(faulty).expect("memory does not fail");
+    sync.apply(changes.to_vec());
+    end_grace(&mut sync);
+    let faulty = sync.into_maps();
+    let total = faulty.operations();
+    (faulty.into_inner(), total)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+    #[test]
+    fn killed_at_every_operation(history in steps(5, 6, 6), last in steps(5, 6, 2)) {
+        let mut model = Model::default();
+        let maps = built(&mut model, history);
+        let before = model.table.clone();
+        let changes: Vec<Change> = last.into_iter().flat_map(|step| model.step(step)).collect();
+        let stable = identities(&maps);
+        let mut operations = 0;
+        loop {
+            let (left, total) = killed_at(&maps, operations, &changes);
+            expect_whole(&left, &before, &model.table);
+            let (mut next, adopted) = Sync::adopt(left).expect("memory does not fail");
+            prop_assert_eq!(adopted.damaged, 0);
+            expect_whole(&next.maps, &before, &model.table);
+            next.settle(model.all());
+            prop_assert_eq!(held(&next.maps), model.table.clone(), "killed after {} operations", operations);
+            for (who, (id, generation, local)) in identities(&next.maps) {
+                if let Some(&(old, older, was)) = stable.get(&who) && was == local && before.contains_key(&who.0) {
+                    prop_assert_eq!((id, generation), (old, older), "{:?} stayed, killed after {} operations", who, operations);
+                }
+            }
+            next.settle(Vec::new());
+            end_grace(&mut next);
+            expect_empty(next);
+            if operations >= total {
+                break;
+            }
+            operations += 1;
+        }
+    }
+
+    /// Whatever stands in the tables, an agent starts, and the wanted table is in force after the first full list.
+    #[test]
+    fn garbage_is_adopted_and_cleared(history in steps(5, 6, 6), noise in prop::collection::vec((0u8..7, any::<u32>(), any::<[u32; 3]>()), 1..60)) {
+        use crate::maps::Maps;
+        use proxy_common::abi::*;
+        let mut model = Model::default();
+        let mut maps = built(&mut model, history);
+        let capacity = maps.capacity();
+        for (table, at, [a, b, c]) in noise {
+            match table {
+                0 => maps.set_service(ServiceId(at % capacity.services), ServiceWord::of(a % 80)),
+                1 => maps.set_descriptor(at % capacity.descriptors, Descriptor { first: a % 600, count: b % 16, room: 1 << (c % 11) }),
+                2 => maps.set_slot(at % capacity.slots, BackendId(a % 300)),
+                3 => maps.set_backend(BackendId(at % capacity.backends), Backend { addr: Addr::v4_word(a), port: Port::new(1), flags: BackendFlags(b as u16), generation: Generation(c) }),
+                4 => maps.set_backend_state(BackendId(at % capacity.backends), BackendState(a)),
+                5 => drop(maps.insert_names(&[(ServiceId(at % 40), name((a % 9) as u8))])),
+                _ => drop(maps.insert_frontends(&[(key(7, (a % 9) as u8), Frontend { service: ServiceId(at % 40), kind: FrontendKind(b) })])),
+            }
+        }
+        let (mut sync, _) = Sync::adopt(maps).expect("memory does not fail");
+        end_grace(&mut sync);
+        sync.settle(model.all());
+        end_grace(&mut sync);
+        sync.retry();
+        prop_assert_eq!(held(&sync.maps), model.table.clone());
+        sync.settle(Vec::new());
+        end_grace(&mut sync);
+        expect_empty(sync);
+    }
+}
+
+#[test]
+fn a_clean_start_frees_everything_at_once() {
+    let (mut sync, adopted) = Sync::adopt(MemoryMaps::new(ROOMY)).expect("memory does not fail");
+    assert_eq!((adopted, sync.retired_pending()), (Default::default(), None));
+}

@@ -1,0 +1,107 @@
+//! Tables that are full or refuse: one service suffers, what works keeps working, and it heals.
+
+use super::model::*;
+use crate::maps::{Capacity, FaultyMaps, MapError, MapName, MemoryMaps};
+use crate::sync::Sync;
+use nix::errno::Errno;
+use proptest::prelude::*;
+use proxy_common::abi::ServiceName;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+const TIGHT: Capacity = Capacity { services: 6, frontends: 7, backends: 20, slots: 40, descriptors: 9, ..ROOMY };
+
+fn claim(endpoints: u8, frontends: &[u8]) -> Option<Claim> {
+    Some(Claim {
+        endpoints: (0..endpoints).map(|number| (number, 1)).collect(),
+        frontends: frontends.iter().copied().collect(),
+    })
+}
+
+fn full(sync: &Sync<MemoryMaps>) -> Vec<(ServiceName, MapName)> {
+    sync.rejected().map(|rejection| (rejection.name, rejection.error.map())).collect()
+}
+
+#[test]
+fn one_table_after_the_other_fills_and_heals() {
+    let cases = [
+        (Capacity { services: 3, ..ROOMY }, MapName::Services),
+        (Capacity { frontends: 2, ..ROOMY }, MapName::Frontends),
+        (Capacity { backends: 9, ..ROOMY }, MapName::Backends),
+        (Capacity { slots: 8, ..ROOMY }, MapName::Slots),
+        (Capacity { descriptors: 2, ..ROOMY }, MapName::Descriptors),
+    ];
+    for (capacity, map) in cases {
+        let (mut sync, _) = Sync::adopt(MemoryMaps::new(capacity)).expect("memory does not fail");
+        let mut model = Model::default();
+        let first = sync.apply(model.step((1..4).map(|service| (service, claim(3, &[3]))).collect()));
+        let rejected: Vec<_> = first.rejected.iter().map(|rejection| (rejection.name, rejection.error.map())).collect();
+        let expected = vec![(name(3), map)];
+        assert_eq!((&rejected, &full(&sync)), (&expected, &expected), "{map}");
+        assert!(matches!(first.rejected[0].error, MapError::Full { .. }));
+        assert_eq!(sync.retry().rejected, [], "what was rejected before is not told again");
+        sync.apply(model.step(vec![(1, None)]));
+        end_grace(&mut sync);
+        assert_eq!((held(&sync.maps), full(&sync)), (model.table, vec![]), "{map}");
+    }
+}
+
+#[test]
+fn a_service_in_a_full_table_can_lose_an_endpoint() {
+    let capacity = Capacity { slots: 64, backends: 61, ..ROOMY };
+    let (mut sync, _) = Sync::adopt(MemoryMaps::new(capacity)).expect("memory does not fail");
+    let mut model = Model::default();
+    sync.apply(model.step((0..15).map(|service| (service, claim(4, &[3]))).collect()));
+    assert!(sync.rejected().next().is_none());
+    for service in 0..15 {
+        let applied = sync.apply(model.step(vec![(service, claim(3, &[3]))]));
+        assert_eq!((applied.flips, applied.rejected.len()), (1, 0));
+        end_grace(&mut sync);
+    }
+    assert_eq!(held(&sync.maps), model.table);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    /// Full tables: whoever is not rejected is right, whoever is keeps a whole table, and nothing leaks.
+    #[test]
+    fn what_fits_is_right(steps in steps(7, 8, 30)) {
+        let (mut sync, _) = Sync::adopt(MemoryMaps::new(TIGHT)).expect("memory does not fail");
+        let mut model = Model::default();
+        for step in steps {
+            sync.apply(model.step(step));
+            end_grace(&mut sync);
+            let rejected: BTreeSet<ServiceName> = sync.rejected().map(|rejection| rejection.name).collect();
+            let held = held(&sync.maps);
+            for (name, wanted) in model.table.iter().filter(|(name, _)| !rejected.contains(*name)) {
+                prop_assert_eq!(held.get(name), Some(wanted));
+            }
+        }
+        sync.settle(Vec::new());
+        end_grace(&mut sync);
+        prop_assert_eq!(full(&sync), vec![]);
+        expect_empty(sync);
+    }
+
+    /// A kernel that refuses now and then: after it stops, trying again makes the table right.
+    #[test]
+    fn refusals_heal(steps in steps(6, 6, 20), pattern in any::<u64>()) {
+        let broken = Arc::new(AtomicBool::new(true));
+        let flag = broken.clone();
+        let refuse = move |_, tried: u64| (flag.load(Ordering::Relaxed) && pattern >> (tried % 64) & 1 == 1).then_some(Errno::ENOMEM);
+        let (mut sync, _) = Sync::adopt(FaultyMaps::new(MemoryMaps::new(ROOMY)).refusing(refuse)).expect("nothing to read");
+        let mut model = Model::default();
+        for step in steps {
+            sync.apply(model.step(step));
+            if let Some(token) = sync.retired_pending() {
+                sync.grace_ended(token);
+            }
+        }
+        broken.store(false, Ordering::Relaxed);
+        sync.retry();
+        sync.retry();
+        prop_assert_eq!(sync.rejected().count(), 0);
+        prop_assert_eq!(held(&sync.maps), model.table.clone());
+    }
+}

@@ -1,0 +1,150 @@
+//! The model: what a few Services could want, made into changes as `compile` makes them, and what programs should then see.
+
+use crate::maps::{Capacity, MemoryMaps, Read, services};
+use crate::sync::Sync;
+use crate::table::{Change, WantedBackend, WantedService};
+use proptest::collection::{btree_map, btree_set, vec};
+use proptest::prelude::*;
+use proxy_common::abi::{
+    Addr, BackendId, BackendState, Family, FrontendKey, FrontendKind, Generation, Port, Proto, ServiceName,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+pub const ROOMY: Capacity = Capacity {
+    services: 32,
+    frontends: 64,
+    backends: 256,
+    slots: 512,
+    descriptors: 64,
+    flows: 0,
+    flows_new: 0,
+    flows_any: 0,
+    flows_any_new: 0,
+    udp_peers: 0,
+};
+
+pub type Table = BTreeMap<ServiceName, WantedService>;
+
+/// A claim of one Service: endpoints (number, state), and numbers of frontends. Frontends below [`SHARED`] may be claimed by several
+/// Services; the first by name gets them.
+#[derive(Clone, Debug, Default)]
+pub struct Claim {
+    pub endpoints: BTreeMap<u8, u8>,
+    pub frontends: BTreeSet<u8>,
+}
+
+const SHARED: u8 = 2;
+
+pub fn name(service: u8) -> ServiceName {
+    ServiceName::new("default", &format!("service-{service}"), "", Proto::TCP, Family::V4).expect("a short name")
+}
+
+pub fn key(service: u8, number: u8) -> FrontendKey {
+    let owner = if number < SHARED { 255 } else { service };
+    FrontendKey::new(Addr::from(std::net::IpAddr::V4(Ipv4Addr::new(10, 96, owner, number))), Port::new(80), Proto::TCP)
+}
+
+pub fn backend(service: u8, number: u8, state: u8) -> WantedBackend {
+    let addr = Addr::from(std::net::IpAddr::V4(Ipv4Addr::new(10, 1, service, number)));
+    let state = match state % 3 {
+        0 => BackendState::SERVING,
+        _ => BackendState::SERVING.with(BackendState::SELECTABLE),
+    };
+    WantedBackend { addr, port: Port::new(8080), local: number.is_multiple_of(2), state }
+}
+
+/// One step: some Services change what they claim; `None` deletes.
+pub type Step = Vec<(u8, Option<Claim>)>;
+
+pub fn steps(services: u8, endpoints: usize, len: usize) -> impl Strategy<Value = Vec<Step>> {
+    let claim = (btree_map(0u8..12, 0u8..3, 0..endpoints), btree_set(0u8..5, 0..4))
+        .prop_map(|(endpoints, frontends)| Claim { endpoints, frontends });
+    vec(vec((0..services, prop::option::weighted(0.8, claim)), 1..4), 1..len)
+}
+
+/// The claims so far, and the table that follows from them.
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    claims: BTreeMap<u8, Claim>,
+    pub table: Table,
+}
+
+impl Model {
+    /// Takes a step and returns the changes, in an order that has nothing to do with who gives and who takes.
+    pub fn step(&mut self, step: Step) -> Vec<Change> {
+        for (service, claim) in step {
+            match claim {
+                Some(claim) => drop(self.claims.insert(service, claim)),
+                None => drop(self.claims.remove(&service)),
+            }
+        }
+        let before = std::mem::replace(&mut self.table, table(&self.claims));
+        let gone = before.keys().filter(|name| !self.table.contains_key(*name)).map(|name| Change::Remove(*name));
+        let set = self.table.values().filter(|wanted| before.get(&wanted.name) != Some(*wanted)).cloned().map(Change::Set);
+        let mut changes: Vec<Change> = gone.chain(set).collect();
+        let turn = self.claims.len() % changes.len().max(1);
+        changes.rotate_left(turn);
+        changes
+    }
+
+    pub fn all(&self) -> Vec<Change> {
+        self.table.values().cloned().map(Change::Set).collect()
+    }
+}
+
+fn table(claims: &BTreeMap<u8, Claim>) -> Table {
+    let mut claimed = BTreeSet::new();
+    claims
+        .iter()
+        .map(|(&service, claim)| {
+            let keys = claim.frontends.iter().map(|number| key(service, *number)).filter(|key| claimed.insert(*key));
+            let frontends = keys.map(|key| (key, FrontendKind::CLUSTER_IP)).collect();
+            let backends = claim.endpoints.iter().map(|(number, state)| backend(service, *number, *state)).collect();
+            (name(service), WantedService { name: name(service), frontends, backends })
+        })
+        .collect()
+}
+
+/// The tables, read back into the form of the wanted table.
+pub fn held(maps: &impl Read) -> Table {
+    let views = services(maps).expect("memory does not fail");
+    let wanted = views.into_iter().map(|view| {
+        let backends = view.backends.iter().map(|held| {
+            assert_eq!(held.chosen, held.state.0 & BackendState::SELECTABLE.0 != 0, "state and set of {:?}", held.addr);
+            WantedBackend { addr: held.addr, port: held.port, local: held.local, state: held.state }
+        });
+        (view.name, WantedService { name: view.name, frontends: view.frontends, backends: backends.collect() })
+    });
+    wanted.collect()
+}
+
+/// Who each backend is, for those that must stay who they are.
+pub fn identities(maps: &impl Read) -> BTreeMap<(ServiceName, Addr), (BackendId, Generation, bool)> {
+    let views = services(maps).expect("memory does not fail");
+    let all = views.iter().flat_map(|view| view.backends.iter().map(|b| ((view.name, b.addr), (b.id, b.generation, b.local))));
+    all.collect()
+}
+
+/// Ends all grace periods.
+pub fn end_grace<M: crate::maps::Maps>(sync: &mut Sync<M>) {
+    while let Some(token) = sync.retired_pending() {
+        sync.grace_ended(token);
+    }
+}
+
+/// With no service left, nothing may be left of any.
+pub fn expect_empty(sync: Sync<MemoryMaps>) {
+    let (fresh, _) = Sync::adopt(MemoryMaps::new(sync.maps.capacity())).expect("memory does not fail");
+    assert_eq!((sync.retired_len(), sync.frontends.len(), sync.services.len()), (0, 0, 0));
+    let free = |space: &super::super::space::Space| {
+        (space.services.available(), space.backends.available(), space.descriptors.available(), space.slots.clone())
+    };
+    assert_eq!(free(&sync.space), free(&fresh.space));
+    let maps = sync.into_maps();
+    let capacity = maps.capacity();
+    assert!((0..capacity.slots).all(|slot| maps.slot(slot) == BackendId::default()));
+    assert!((1..capacity.backends).all(|id| bytemuck::bytes_of(&maps.backend(BackendId(id))).iter().all(|byte| *byte == 0)));
+    assert!((0..capacity.descriptors).all(|index| maps.descriptor(index) == Default::default()));
+    assert_eq!((maps.names().map(|all| all.len()), maps.frontends().map(|all| all.len())), (Ok(0), Ok(0)));
+}

@@ -1,0 +1,79 @@
+//! The order of writes: backends and states, slots, descriptor, flip; then states and backends that go. A program that runs at
+//! any moment finds the old set or the new one, each complete, and states that say one too many but never one too few.
+
+use super::plan::Plan;
+use super::ranges::Block;
+use super::retire::{Retired, Retirements};
+use crate::maps::Maps;
+use proxy_common::abi::{Backend, BackendId, BackendState, Descriptor, Generation, ServiceWord};
+use std::collections::HashSet;
+
+/// Carries a plan out on the mapped tables.
+pub fn write(maps: &mut impl Maps, retired: &mut Retirements, plan: &Plan) {
+    for (held, generation) in &plan.comes {
+        maps.set_backend(held.id, held.backend(*generation));
+        maps.set_backend_state(held.id, held.state);
+    }
+    for (held, state) in plan.keeps.iter().filter(|(held, state)| held.state.with(*state) != held.state) {
+        maps.set_backend_state(held.id, held.state.with(*state));
+    }
+    match plan.flip {
+        Some(_) => flip(maps, retired, plan),
+        None => edit_tail(maps, plan),
+    }
+    for (held, state) in plan.keeps.iter().filter(|(held, state)| held.state.with(*state) != *state) {
+        maps.set_backend_state(held.id, *state);
+    }
+    plan.goes.iter().for_each(|held| retire_backend(maps, retired, held.id));
+}
+
+/// Makes a backend gone for everyone who remembers it.
+pub fn retire_backend(maps: &mut impl Maps, retired: &mut Retirements, id: BackendId) {
+    let held = maps.backend(id);
+    maps.set_backend_state(id, BackendState::default());
+    maps.set_backend(id, Backend { generation: Generation::default(), ..held });
+    retired.push(Retired::Backend(id));
+}
+
+fn flip(maps: &mut impl Maps, retired: &mut Retirements, plan: &Plan) {
+    let Some(force) = plan.flip else { return };
+    let chosen = plan.after.iter().filter(|held| held.chosen);
+    let others = plan.after.iter().filter(|held| !held.chosen);
+    for (slot, held) in (force.descriptor.first..).zip(chosen.chain(others)) {
+        maps.set_slot(slot, held.id);
+    }
+    maps.set_descriptor(force.index, force.descriptor);
+    maps.set_service(plan.id, ServiceWord::of(force.index));
+    if let Some(before) = plan.before {
+        retired.push(Retired::Descriptor(before.index));
+        retired_slots(retired, before.block());
+    }
+}
+
+/// Retires a service's slots, if it has any.
+pub fn retired_slots(retired: &mut Retirements, block: Option<Block>) {
+    if let Some(block) = block {
+        retired.push(Retired::Slots(block));
+    }
+}
+
+/// Rewrites the part of the range that no program reads. Whoever stays is named at every moment, so that an agent that is killed
+/// meanwhile finds it again.
+fn edit_tail(maps: &mut impl Maps, plan: &Plan) {
+    let Some(Descriptor { first, count, room }) = plan.before.map(|force| force.descriptor) else { return };
+    if plan.comes.is_empty() && plan.goes.is_empty() {
+        return;
+    }
+    let others = || plan.after.iter().filter(|held| !held.chosen).map(|held| held.id);
+    let stay: HashSet<BackendId> = others().collect();
+    let tail = first + count..first + room;
+    let held: Vec<BackendId> = tail.clone().map(|slot| maps.slot(slot)).collect();
+    let named: HashSet<BackendId> = held.iter().copied().collect();
+    let kept = held.iter().copied().filter(|id| stay.contains(id));
+    let after = kept.chain(others().filter(|id| !named.contains(id))).chain(std::iter::repeat(BackendId::default()));
+    for ((slot, before), id) in tail.zip(&held).zip(after) {
+        if *before != id {
+            maps.set_slot(slot, id);
+        }
+    }
+}
