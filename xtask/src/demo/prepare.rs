@@ -4,13 +4,7 @@ use anyhow::{Result, bail};
 
 use crate::build;
 use crate::process;
-use crate::setup::{self, Package};
-
-/// What the cluster is made with.
-const PACKAGES: [Package; 2] = [
-    Package { name: "iproute2", reason: "the network namespaces that act as nodes and pods" },
-    Package { name: "ethtool", reason: "offloads of their devices" },
-];
+use crate::setup;
 
 /// Refuses to go on without root, and says how to get it.
 pub fn need_root() -> Result<()> {
@@ -22,7 +16,7 @@ pub fn need_root() -> Result<()> {
 
 /// Installs what is missing and builds the agent and the traffic helper.
 pub fn build() -> Result<()> {
-    setup::packages(&PACKAGES)?;
+    setup::packages(&setup::NETWORK)?;
     build::sluice()?;
     process::run(process::host_cargo().args(["build", "--release", "--quiet", "--package", "sluice-tests", "--bins"]))
 }

@@ -3,12 +3,14 @@
 use anyhow::Result;
 
 use crate::controlplane;
-use crate::setup::{bpf_linker, ebpf_toolchain};
+use crate::setup::{CONTROL_PLANE, NETWORK, bpf_linker, cargo_deny, ebpf_toolchain, packages};
 
 /// Installs the tools of every task.
 pub fn everything() -> Result<()> {
-    let toolchain = ebpf_toolchain()?;
-    bpf_linker(&toolchain)?;
+    packages(&NETWORK)?;
+    packages(&CONTROL_PLANE)?;
+    bpf_linker(&ebpf_toolchain()?)?;
+    cargo_deny()?;
     controlplane::build()?;
     println!("setup: done");
     Ok(())

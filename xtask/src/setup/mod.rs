@@ -2,13 +2,15 @@
 //! nothing that is there already; without root it says which command to run.
 
 mod bpf_linker;
+mod cargo_deny;
 mod everything;
 mod go;
 mod packages;
 mod toolchain;
 
 pub use bpf_linker::bpf_linker;
+pub use cargo_deny::cargo_deny;
 pub use everything::everything;
 pub use go::go;
-pub use packages::{Package, packages};
+pub use packages::{CONTROL_PLANE, NETWORK, Package, packages};
 pub use toolchain::{EbpfToolchain, ebpf_toolchain};

@@ -15,6 +15,16 @@ pub struct Package {
     pub reason: &'static str,
 }
 
+/// What clusters of network namespaces are made with.
+pub const NETWORK: [Package; 3] = [
+    Package { name: "iproute2", reason: "the network namespaces that act as nodes and pods" },
+    Package { name: "ethtool", reason: "offloads of their devices" },
+    Package { name: "procps", reason: "sysctl in them" },
+];
+
+/// What the control plane of the tests needs beside its own programs.
+pub const CONTROL_PLANE: [Package; 1] = [Package { name: "openssl", reason: "the key of the tests' service accounts" }];
+
 /// Makes sure that all of these are installed.
 pub fn packages(wanted: &[Package]) -> Result<()> {
     let missing: Vec<&Package> = wanted.iter().filter(|package| !installed(package.name)).collect();

@@ -9,16 +9,7 @@ use clap::ValueEnum;
 use crate::build;
 use crate::controlplane;
 use crate::paths;
-use crate::setup::{self, Package};
-
-/// What the kernel tests call.
-const KERNEL: [Package; 3] = [
-    Package { name: "iproute2", reason: "the network namespaces of the tests" },
-    Package { name: "ethtool", reason: "offloads of the tests' devices" },
-    Package { name: "procps", reason: "sysctl in the namespaces of the tests" },
-];
-/// What the control plane needs beside its own programs.
-const API: [Package; 1] = [Package { name: "openssl", reason: "the key of the tests' service accounts" }];
+use crate::setup;
 
 /// One group of tests with the same needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -58,10 +49,13 @@ impl Stage {
     pub fn prepare(self) -> Result<()> {
         match self {
             Self::Unit | Self::Golden => build::placeholder(),
-            Self::Kernel => need_root().and_then(|()| setup::packages(&KERNEL)).and_then(|()| build::sluice().map(drop)),
-            Self::Api => {
-                Self::Kernel.prepare().and_then(|()| setup::packages(&API)).and_then(|()| controlplane::build().map(drop))
+            Self::Kernel => {
+                need_root().and_then(|()| setup::packages(&setup::NETWORK)).and_then(|()| build::sluice().map(drop))
             }
+            Self::Api => Self::Kernel
+                .prepare()
+                .and_then(|()| setup::packages(&setup::CONTROL_PLANE))
+                .and_then(|()| controlplane::build().map(drop)),
         }
     }
 
