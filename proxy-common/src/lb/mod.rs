@@ -1,0 +1,17 @@
+//! The decisions: match a frontend, select a backend, follow flows, find source ports, give a verdict.
+//!
+//! A verdict is a function of packet or socket address, place, tables, clock, random number and the kernel's answers; all of
+//! them come in as arguments or through [`Env`]. Nothing here does IO or asks a clock.
+
+mod env;
+mod flow;
+mod frontend;
+mod open;
+mod packet;
+mod select;
+mod snat;
+mod socket;
+
+pub use env::{Env, FlowTable, InsertError, Lookup, Route, RouteQuery};
+pub use packet::{Direction, Edge, Path, Place, Verdict, decide};
+pub use socket::{Caller, Dialled, Sent, connect, peer_name, receive, send};

@@ -1,0 +1,125 @@
+//! The verdict on a packet: a known flow, or a frontend, or not ours.
+//!
+//! The decision changes flow tables but never the packet; [`Verdict`] says what shall become of it.
+
+use super::open::open;
+use super::{Env, flow};
+use crate::abi::{DeviceFlags, Disposition, FlowFlags, Hook, NextHop, Reason, Tuple};
+use crate::packet::Parsed;
+
+/// Which way a packet passes a device, seen from the node's stack.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    /// Into the node.
+    Ingress,
+    /// Out of the node.
+    Egress,
+}
+
+/// What a device is the edge to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Edge {
+    /// Clients come in here: uplinks and overlays.
+    Outside,
+    /// Pods; only replies of masqueraded flows are looked up.
+    Pod,
+}
+
+/// Where a packet is met.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// The hook.
+    pub hook: Hook,
+    /// The edge.
+    pub edge: Edge,
+    /// The way.
+    pub direction: Direction,
+    /// Index of the device.
+    pub device: u32,
+    /// At egress: whether the packet was made on this node rather than received or redirected.
+    pub made_here: bool,
+}
+
+/// Where a packet goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Path {
+    /// On, as it came.
+    Pass,
+    /// On, with the tuple [`Verdict::to`].
+    Stack,
+    /// Out to a next hop, with the tuple [`Verdict::to`].
+    Out(NextHop),
+    /// Back, as a *port unreachable*.
+    Reject,
+    /// Nowhere.
+    Drop,
+}
+
+/// What shall become of a packet, and why.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Verdict {
+    /// Why.
+    pub reason: Reason,
+    /// Where it goes.
+    pub path: Path,
+    /// The tuple it shall have; meaningless unless `path` is [`Path::Stack`] or [`Path::Out`].
+    pub to: Tuple,
+}
+
+/// Decides on a packet. Flow entries are made, moved and marked; the packet is not touched.
+#[inline(always)]
+pub fn decide<E: Env>(env: &mut E, place: &Place, parsed: &Parsed) -> Verdict {
+    match flow::follow(env, place, parsed) {
+        Some(verdict) => verdict,
+        None => open(env, place, parsed),
+    }
+}
+
+impl Place {
+    /// Whether new flows begin here: where clients come in, and where the node's own packets leave.
+    #[inline(always)]
+    pub(super) fn opens(&self) -> bool {
+        match self.direction {
+            Direction::Ingress => self.edge == Edge::Outside,
+            Direction::Egress => self.made_here,
+        }
+    }
+
+    /// Whether an entry with these flags is meant for packets at this place.
+    #[inline(always)]
+    pub(super) fn sees(&self, flags: FlowFlags) -> bool {
+        let from_node = flags.has(FlowFlags::FROM_NODE);
+        if flags.has(FlowFlags::FORWARD) {
+            return self.opens() && from_node == (self.direction == Direction::Egress);
+        }
+        let at_ingress = from_node || flags.has(FlowFlags::MASQUERADE);
+        at_ingress == (self.direction == Direction::Ingress)
+    }
+
+    /// Whether this hook can send a packet to the next hop.
+    #[inline(always)]
+    pub(super) fn reaches<E: Env>(&self, env: &E, hop: &NextHop) -> bool {
+        self.hook != Hook::Xdp || (hop.has_link() && env.device(hop.device).0 & DeviceFlags::XDP_TARGET.0 != 0)
+    }
+
+    /// The verdict for a reason that leaves the packet untranslated. What XDP cannot finish it leaves to tc.
+    #[inline(always)]
+    pub(super) fn refuse(&self, parsed: &Parsed, reason: Reason) -> Verdict {
+        let path = match reason.disposition() {
+            Disposition::Pass | Disposition::Translate => Path::Pass,
+            _ if self.hook == Hook::Xdp => return self.refuse(parsed, Reason::Deferred),
+            Disposition::Reject => Path::Reject,
+            Disposition::Drop => Path::Drop,
+        };
+        Verdict { reason, path, to: parsed.tuple }
+    }
+
+    /// The verdict for a translated packet that leaves towards `hop`.
+    #[inline(always)]
+    pub(super) fn send_out(&self, parsed: &Parsed, reason: Reason, to: Tuple, hop: NextHop) -> Verdict {
+        if parsed.hop_limit <= 1 {
+            return self.refuse(parsed, Reason::HopLimit);
+        }
+        Verdict { reason, path: Path::Out(hop), to }
+    }
+}
