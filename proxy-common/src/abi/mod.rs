@@ -18,7 +18,7 @@ pub use backend::{Backend, BackendFlags, BackendId, BackendState, Generation};
 pub use config::{Cidr, Config, PORT_RANGES, PortRange};
 pub use flow::{Flow, FlowFlags, NextHop};
 pub use frontend::{Frontend, FrontendKey, FrontendKind};
-pub use node::{AddressFlags, DeviceFlags};
+pub use node::{AddressFlags, Bucket, DeviceFlags, ProgramState};
 pub use reason::{COUNTER_SLOTS, Counter, Disposition, Hook, Reason};
 pub use service::{Descriptor, ServiceId, ServiceName, ServiceWord};
 pub use socket::{PeerKey, PeerValue, SocketState};

@@ -37,3 +37,23 @@ impl DeviceFlags {
     /// Frames may be redirected to the device from XDP.
     pub const XDP_TARGET: Self = Self(1);
 }
+
+/// Value of PROGRAM_STATE, one per CPU: what the packet programs count for themselves. 8 bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct ProgramState {
+    /// Goes up by one with each source port that is tried in order.
+    pub cursor: u32,
+    /// Goes up by one with each random number that is drawn from a seed.
+    pub draws: u32,
+}
+
+/// Value of ICMP_TOKENS, one per CPU: a token bucket. 8 bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct Bucket {
+    /// Thousandths of tokens.
+    pub tokens: u32,
+    /// When it was last filled: milliseconds of CLOCK_MONOTONIC_COARSE, modulo 2^32.
+    pub filled: u32,
+}

@@ -25,7 +25,7 @@ pub fn follow<E: Env>(env: &mut E, place: &Place, parsed: &Parsed) -> Option<Ver
             remove_pair(env, key, &hit.flow.to);
             return None;
         }
-        if !hit.flow.flags.has(FlowFlags::ESTABLISHED) {
+        if !hit.flow.flags.has(FlowFlags::ESTABLISHED) && !parsed.tcp.opens() {
             promote(env, key, &hit.flow);
         }
     }
@@ -145,7 +145,8 @@ fn deliver<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, hit: &Hit) -> Ve
     let flags = hit.flow.flags;
     let forward = flags.has(FlowFlags::FORWARD);
     let reason = if forward { Reason::Forward } else { Reason::Reply };
-    if !flags.has(FlowFlags::MASQUERADE) && !(forward && flags.has(FlowFlags::FROM_NODE)) {
+    let redirected = flags.has(FlowFlags::MASQUERADE) || (forward && flags.has(FlowFlags::FROM_NODE));
+    if !redirected {
         return Verdict { reason, path: Path::Stack, to: hit.flow.to };
     }
     match next_hop(env, place, &parsed.tuple, hit) {

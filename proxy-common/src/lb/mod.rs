@@ -8,10 +8,12 @@ mod flow;
 mod frontend;
 mod open;
 mod packet;
+mod rate;
 mod select;
 mod snat;
 mod socket;
 
 pub use env::{Env, FlowTable, InsertError, Lookup, Route, RouteQuery};
 pub use packet::{Direction, Edge, Path, Place, Verdict, decide};
+pub use rate::{seeded, take_token};
 pub use socket::{Caller, Dialled, Sent, connect, peer_name, receive, send};

@@ -1,7 +1,7 @@
 //! The body of [`Packet`] over plain bytes: what tests, fuzzers and `trace` use.
 
 use super::header::L3;
-use super::{Change, Packet};
+use super::{Change, Packet, update_in_place};
 use bytemuck::Pod;
 
 /// A frame in memory that can grow up to `N` bytes.
@@ -38,12 +38,7 @@ impl<const N: usize> Packet for Bytes<N> {
     }
 
     fn update_checksum(&mut self, offset: usize, change: Change, optional: bool) -> Option<()> {
-        let field: u16 = self.load(offset)?;
-        if optional && field == 0 {
-            return Some(());
-        }
-        let updated = change.addresses.and(change.ports).update(field);
-        self.store(offset, &if optional && updated == 0 { 0xffff } else { updated })
+        update_in_place(self, offset, change, optional)
     }
 
     fn reshape(&mut self, keep: usize, grow: usize) -> Option<()> {

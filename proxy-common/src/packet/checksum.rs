@@ -58,4 +58,12 @@ impl Sum {
     pub const fn update(self, field: u16) -> u16 {
         !Self(self.0 + (!field) as u64).fold16()
     }
+
+    /// The word which, added to this sum, gives its own complement: half of the sum's complement, modulo 2^16 - 1.
+    #[inline(always)]
+    pub const fn halved_complement(self) -> u16 {
+        let complement = self.checksum() as u32;
+        let even = if complement & 1 == 0 { complement } else { complement + 0xffff };
+        (even / 2) as u16
+    }
 }

@@ -1,37 +1,52 @@
 //! Turns a frame into the error that answers it: ICMP and ICMPv6 *port unreachable* (S28; RFC 792, RFC 4443).
+//!
+//! A frame from a local stack may carry a *partial* transport checksum, which hardware or the kernel fills in later, inside the
+//! quote too. No program can see that it is partial, so the quote's checksum field is set to the one value that filling in
+//! leaves as it is: the ICMP checksum over the quote holds either way.
 
-use super::header::{Ethernet, Icmp, Ipv4, Ipv6, L3};
+use super::header::{Ethernet, Icmp, Ipv4, Ipv6, L3, Tcp, Udp};
 use super::parse::transport;
 use super::{Packet, Parsed, Sum};
 use crate::abi::{Family, Proto};
-
-/// How many bytes of the refused frame's transport header the error quotes: what RFC 792 asks for, and enough for the client
-/// to find its socket.
-pub const QUOTED: usize = 8;
+use bytemuck::{Pod, Zeroable};
+use core::mem::offset_of;
 
 const V4_UNREACHABLE: (u8, u8) = (3, 3);
 const V6_UNREACHABLE: (u8, u8) = (1, 4);
 const HOP_LIMIT: u8 = 64;
-const V4_QUOTE: usize = size_of::<Ipv4>() + QUOTED;
-const V6_QUOTE: usize = size_of::<Ipv6>() + QUOTED;
 
-/// Replaces the frame by a *port unreachable* to its sender, from the address that was dialled, addressed back over the link
-/// it came from.
+/// Replaces the frame by a *port unreachable* to its sender, from the address that was dialled, back over the link it came
+/// from. It quotes the network header and the transport header without options.
 ///
 /// `None` if the frame cannot be written; it may then be half written and must be dropped.
 #[inline(always)]
 pub fn reject<P: Packet>(packet: &mut P, parsed: &Parsed) -> Option<()> {
-    let keep = transport(parsed.family) + QUOTED;
-    match parsed.family {
-        Family::V4 => {
-            packet.reshape(keep, size_of::<Ipv4>() + size_of::<Icmp>())?;
-            write_v4(packet, parsed)?;
-        }
-        Family::V6 => {
-            packet.reshape(keep, size_of::<Ipv6>() + size_of::<Icmp>())?;
-            write_v6(packet, parsed)?;
-        }
-    }
+    let is_tcp = parsed.tuple.proto == Proto::TCP;
+    let quoted = if is_tcp { size_of::<Tcp>() } else { size_of::<Udp>() };
+    let (outer, network) = match parsed.family {
+        Family::V4 => (size_of::<Ipv4>(), size_of::<Ipv4>()),
+        Family::V6 => (size_of::<Ipv6>(), size_of::<Ipv6>()),
+    };
+    packet.reshape(transport(parsed.family) + quoted, outer + size_of::<Icmp>())?;
+    let pseudo = match parsed.family {
+        Family::V4 => write_v4(packet, parsed, network + quoted)?,
+        Family::V6 => write_v6(packet, parsed, network + quoted)?,
+    };
+    let quote = L3 + outer + size_of::<Icmp>();
+    let quote_sum = match parsed.family {
+        Family::V4 => sum::<P, Ipv4, 5>(packet, quote)?,
+        Family::V6 => sum::<P, Ipv6, 10>(packet, quote)?,
+    };
+    let transport_sum = if is_tcp {
+        settle::<P, Tcp, 5>(packet, quote + network, offset_of!(Tcp, checksum))?
+    } else {
+        settle::<P, Udp, 2>(packet, quote + network, offset_of!(Udp, checksum))?
+    };
+    let (kind, code) = if parsed.family == Family::V4 { V4_UNREACHABLE } else { V6_UNREACHABLE };
+    let head = Icmp { kind, code, checksum: 0, rest: 0 };
+    let words: [u32; 2] = bytemuck::cast(head);
+    let checksum = pseudo.add(words[0]).and(quote_sum).and(transport_sum).checksum();
+    packet.store(L3 + outer, &Icmp { checksum, ..head })?;
     turn_around(packet)
 }
 
@@ -43,31 +58,27 @@ fn turn_around<P: Packet>(packet: &mut P) -> Option<()> {
 }
 
 #[inline(always)]
-fn write_v4<P: Packet>(packet: &mut P, parsed: &Parsed) -> Option<()> {
-    let (src, dst) = (parsed.tuple.dst.as_v4_word(), parsed.tuple.src.as_v4_word());
-    let length = (size_of::<Ipv4>() + size_of::<Icmp>() + V4_QUOTE) as u16;
+fn write_v4<P: Packet>(packet: &mut P, parsed: &Parsed, quoted: usize) -> Option<Sum> {
+    let length = (size_of::<Ipv4>() + size_of::<Icmp>() + quoted) as u16;
     let mut ip = Ipv4 {
         version_ihl: 0x45,
-        tos: 0,
         total_length: length.to_be(),
-        id: 0,
-        fragment: 0,
         ttl: HOP_LIMIT,
         proto: Proto::ICMP.0,
-        checksum: 0,
-        src,
-        dst,
+        src: parsed.tuple.dst.as_v4_word(),
+        dst: parsed.tuple.src.as_v4_word(),
+        ..Ipv4::zeroed()
     };
     let words: [u32; 5] = bytemuck::cast(ip);
     ip.checksum = words.into_iter().fold(Sum::ZERO, Sum::add).checksum();
     packet.store(L3, &ip)?;
-    write_icmp::<P, { V4_QUOTE / 4 }>(packet, L3 + size_of::<Ipv4>(), V4_UNREACHABLE, Sum::ZERO)
+    Some(Sum::ZERO)
 }
 
 #[inline(always)]
-fn write_v6<P: Packet>(packet: &mut P, parsed: &Parsed) -> Option<()> {
+fn write_v6<P: Packet>(packet: &mut P, parsed: &Parsed, quoted: usize) -> Option<Sum> {
     let (src, dst) = (parsed.tuple.dst.as_words(), parsed.tuple.src.as_words());
-    let length = (size_of::<Icmp>() + V6_QUOTE) as u16;
+    let length = (size_of::<Icmp>() + quoted) as u16;
     let ip = Ipv6 {
         version_class_flow: 0x6000_0000_u32.to_be(),
         payload_length: length.to_be(),
@@ -81,19 +92,23 @@ fn write_v6<P: Packet>(packet: &mut P, parsed: &Parsed) -> Option<()> {
     for i in 0..4 {
         pseudo = pseudo.add(src[i]).add(dst[i]);
     }
-    write_icmp::<P, { V6_QUOTE / 4 }>(packet, L3 + size_of::<Ipv6>(), V6_UNREACHABLE, pseudo)
+    Some(pseudo)
 }
 
-/// Writes the ICMP header before a quote of `WORDS` words that is already in place.
+/// Sums a header of `WORDS` words.
 #[inline(always)]
-fn write_icmp<P: Packet, const WORDS: usize>(packet: &mut P, offset: usize, (kind, code): (u8, u8), pseudo: Sum) -> Option<()> {
-    let mut icmp = Icmp { kind, code, checksum: 0, rest: 0 };
-    let quote: [u32; WORDS] = packet.load(offset + size_of::<Icmp>())?;
-    let head: [u32; 2] = bytemuck::cast(icmp);
-    let mut sum = pseudo.add(head[0]);
-    for word in quote {
-        sum = sum.add(word);
-    }
-    icmp.checksum = sum.checksum();
-    packet.store(offset, &icmp)
+fn sum<P: Packet, T: Pod, const WORDS: usize>(packet: &P, offset: usize) -> Option<Sum> {
+    let header: T = packet.load(offset)?;
+    let words: [u32; WORDS] = bytemuck::cast(header);
+    Some(words.into_iter().fold(Sum::ZERO, Sum::add))
+}
+
+/// Gives a quoted transport header the checksum that filling in leaves as it is, and sums the header.
+#[inline(always)]
+fn settle<P: Packet, T: Pod, const WORDS: usize>(packet: &mut P, offset: usize, field: usize) -> Option<Sum> {
+    packet.store(offset + field, &0_u16)?;
+    let rest = sum::<P, T, WORDS>(packet, offset)?;
+    let settled = rest.halved_complement();
+    packet.store(offset + field, &settled)?;
+    Some(rest.add(u32::from(settled)))
 }

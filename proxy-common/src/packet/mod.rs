@@ -12,7 +12,7 @@ mod rewrite;
 pub use bytes::Bytes;
 pub use checksum::Sum;
 pub use header::{Ethernet, Ipv4, Ipv6, L3, TcpFlags};
-pub use icmp::{QUOTED, reject};
+pub use icmp::reject;
 pub use parse::{Parsed, parse};
 pub use rewrite::{link, translate};
 
@@ -45,4 +45,15 @@ pub struct Change {
     pub ports: Sum,
     /// Whether the addresses are IPv6.
     pub v6: bool,
+}
+
+/// [`Packet::update_checksum`] for a hook at which every checksum is complete.
+#[inline(always)]
+pub fn update_in_place<P: Packet>(packet: &mut P, offset: usize, change: Change, optional: bool) -> Option<()> {
+    let field: u16 = packet.load(offset)?;
+    if optional && field == 0 {
+        return Some(());
+    }
+    let updated = change.addresses.and(change.ports).update(field);
+    packet.store(offset, &if optional && updated == 0 { 0xffff } else { updated })
 }

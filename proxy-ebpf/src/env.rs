@@ -1,0 +1,194 @@
+//! The decisions' surroundings in the kernel: maps, clock and helpers behind the trait [`Env`].
+
+use crate::kernel;
+use crate::maps::{
+    BACKEND_STATES, BACKENDS, CONFIG, DESCRIPTORS, DEVICES, FLOWS, FLOWS_ANY, FLOWS_ANY_NEW, FLOWS_NEW, FRONTENDS,
+    NODE_ADDRESSES, PROGRAM_STATE, SEED, SERVICE_COUNTERS, SERVICES, SLOTS, UDP_PEERS,
+};
+use crate::route;
+use aya_ebpf::helpers::generated::{bpf_get_prandom_u32, bpf_ktime_get_coarse_ns};
+use core::ffi::c_void;
+use core::ptr;
+use proxy_common::abi::{
+    Addr, AddressFlags, Backend, BackendId, BackendState, Config, Descriptor, DeviceFlags, Flow, Frontend, FrontendKey,
+    PeerKey, PeerValue, ServiceId, ServiceWord, Tuple,
+};
+use proxy_common::lb::{self, Env, FlowTable, InsertError, Lookup, RouteQuery};
+
+const NOEXIST: u64 = 1;
+const EEXIST: i32 = -17;
+const NANOS_PER_MILLI: u64 = 1_000_000;
+
+/// The kernel, seen from a hook with this context.
+pub struct Kernel {
+    ctx: *mut c_void,
+}
+
+impl Kernel {
+    /// The kernel behind a hook's context.
+    #[inline(always)]
+    pub const fn new(ctx: *mut c_void) -> Self {
+        Self { ctx }
+    }
+}
+
+/// The clock of the tables: milliseconds of CLOCK_MONOTONIC_COARSE, modulo 2^32.
+#[inline(always)]
+pub fn now() -> u32 {
+    // SAFETY: takes nothing and cannot fail.
+    (unsafe { bpf_ktime_get_coarse_ns() } / NANOS_PER_MILLI) as u32
+}
+
+macro_rules! in_table {
+    ($table:expr, $map:ident => $use:expr) => {
+        match $table {
+            FlowTable::Tcp => {
+                let $map = &FLOWS;
+                $use
+            }
+            FlowTable::TcpNew => {
+                let $map = &FLOWS_NEW;
+                $use
+            }
+            FlowTable::Any => {
+                let $map = &FLOWS_ANY;
+                $use
+            }
+            FlowTable::AnyNew => {
+                let $map = &FLOWS_ANY_NEW;
+                $use
+            }
+        }
+    };
+}
+
+impl Env for Kernel {
+    #[inline(always)]
+    fn frontend(&self, key: &FrontendKey) -> Option<Frontend> {
+        // SAFETY: the value is copied at once; the agent never changes one in place.
+        unsafe { FRONTENDS.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn service(&self, id: ServiceId) -> ServiceWord {
+        match SERVICES.get_ptr(id.0) {
+            // SAFETY: an element of an array; one aligned load of eight bytes, exactly once.
+            Some(word) => unsafe { ptr::read_volatile(word) },
+            None => ServiceWord::NONE,
+        }
+    }
+
+    #[inline(always)]
+    fn descriptor(&self, index: u32) -> Option<Descriptor> {
+        DESCRIPTORS.get(index).copied()
+    }
+
+    #[inline(always)]
+    fn slot(&self, index: u32) -> Option<BackendId> {
+        SLOTS.get(index).copied()
+    }
+
+    #[inline(always)]
+    fn backend(&self, id: BackendId) -> Option<Backend> {
+        BACKENDS.get(id.0).copied()
+    }
+
+    #[inline(always)]
+    fn backend_state(&self, id: BackendId) -> BackendState {
+        BACKEND_STATES.get(id.0).copied().unwrap_or_default()
+    }
+
+    #[inline(always)]
+    fn address(&self, addr: &Addr) -> AddressFlags {
+        // SAFETY: the value is copied at once.
+        unsafe { NODE_ADDRESSES.get(addr) }.copied().unwrap_or_default()
+    }
+
+    #[inline(always)]
+    fn device(&self, index: u32) -> DeviceFlags {
+        // SAFETY: the value is copied at once.
+        unsafe { DEVICES.get(index) }.copied().unwrap_or_default()
+    }
+
+    #[inline(always)]
+    fn config(&self) -> Option<&Config> {
+        CONFIG.get(0)
+    }
+
+    #[inline(always)]
+    fn flow(&mut self, table: FlowTable, key: &Tuple) -> Option<&mut Flow> {
+        let entry = in_table!(table, map => map.get_ptr_mut(key))?;
+        // SAFETY: an element of a map lives until the program ends; other CPUs may write its words, each whole.
+        Some(unsafe { &mut *entry })
+    }
+
+    #[inline(always)]
+    fn insert_flow(&mut self, table: FlowTable, key: &Tuple, flow: &Flow) -> Result<(), InsertError> {
+        in_table!(table, map => map.insert(key, flow, NOEXIST))
+            .map_err(|error| if error == EEXIST { InsertError::Exists } else { InsertError::Full })
+    }
+
+    #[inline(always)]
+    fn remove_flow(&mut self, table: FlowTable, key: &Tuple) {
+        let _ = in_table!(table, map => map.remove(key));
+    }
+
+    #[inline(always)]
+    fn peer(&self, key: &PeerKey) -> Option<PeerValue> {
+        // SAFETY: the value is copied at once.
+        unsafe { UDP_PEERS.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn set_peer(&mut self, key: &PeerKey, value: &PeerValue) {
+        let _ = UDP_PEERS.insert(key, value, 0);
+    }
+
+    #[inline(always)]
+    fn now(&self) -> u32 {
+        now()
+    }
+
+    #[inline(always)]
+    fn random(&mut self) -> u32 {
+        let seed = SEED.load();
+        if seed == 0 {
+            // SAFETY: takes nothing and cannot fail.
+            return unsafe { bpf_get_prandom_u32() };
+        }
+        let Some(state) = PROGRAM_STATE.get_ptr_mut(0) else { return 0 };
+        // SAFETY: a slot of a per-CPU array, which only this CPU writes.
+        unsafe {
+            (*state).draws = (*state).draws.wrapping_add(1);
+            lb::seeded(seed, (*state).draws)
+        }
+    }
+
+    #[inline(always)]
+    fn next_cursor(&mut self) -> u32 {
+        let Some(state) = PROGRAM_STATE.get_ptr_mut(0) else { return 0 };
+        // SAFETY: a slot of a per-CPU array, which only this CPU writes.
+        unsafe {
+            (*state).cursor = (*state).cursor.wrapping_add(1);
+            (*state).cursor
+        }
+    }
+
+    #[inline(always)]
+    fn route(&mut self, query: &RouteQuery) -> Lookup {
+        route::look_up(self.ctx, query)
+    }
+
+    #[inline(always)]
+    fn has_socket(&mut self, tuple: &Tuple) -> bool {
+        kernel::has_socket(self.ctx, tuple)
+    }
+
+    #[inline(always)]
+    fn count_connection(&mut self, service: ServiceId) {
+        if let Some(connections) = SERVICE_COUNTERS.get_ptr_mut(service.0) {
+            // SAFETY: a slot of a per-CPU array, which only this CPU writes.
+            unsafe { *connections += 1 };
+        }
+    }
+}

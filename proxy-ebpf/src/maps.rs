@@ -1,0 +1,63 @@
+//! The maps. Their sizes here are placeholders: the agent sets them when it creates the maps. Nothing outside this file names
+//! a map but through these functions.
+
+use aya_ebpf::Global;
+use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, SkStorage};
+use aya_ebpf::macros::btf_map;
+use proxy_common::abi::{
+    Addr, AddressFlags, Backend, BackendId, BackendState, Bucket, COUNTER_SLOTS, Config, Counter, Descriptor, DeviceFlags,
+    Flow, Frontend, FrontendKey, PeerKey, PeerValue, ProgramState, ServiceId, ServiceName, ServiceWord, SocketState, Tuple,
+};
+
+const NO_PREALLOC: usize = 1;
+const MMAPABLE: usize = 1 << 10;
+
+#[btf_map]
+pub static FRONTENDS: HashMap<FrontendKey, Frontend, 1024, NO_PREALLOC> = HashMap::new();
+#[btf_map]
+pub static SERVICES: Array<ServiceWord, 1024, MMAPABLE> = Array::new();
+#[btf_map]
+pub static DESCRIPTORS: Array<Descriptor, 1024, MMAPABLE> = Array::new();
+#[btf_map]
+pub static SLOTS: Array<BackendId, 1024, MMAPABLE> = Array::new();
+#[btf_map]
+pub static BACKENDS: Array<Backend, 1024, MMAPABLE> = Array::new();
+#[btf_map]
+pub static BACKEND_STATES: Array<BackendState, 1024, MMAPABLE> = Array::new();
+/// Written and read by the agent alone; it stands here so that it is created and pinned with the others.
+#[btf_map]
+pub static NAMES: HashMap<ServiceId, ServiceName, 1024, NO_PREALLOC> = HashMap::new();
+#[btf_map]
+pub static FLOWS: LruHashMap<Tuple, Flow, 1024> = LruHashMap::new();
+#[btf_map]
+pub static FLOWS_NEW: LruHashMap<Tuple, Flow, 1024> = LruHashMap::new();
+#[btf_map]
+pub static FLOWS_ANY: LruHashMap<Tuple, Flow, 1024> = LruHashMap::new();
+#[btf_map]
+pub static FLOWS_ANY_NEW: LruHashMap<Tuple, Flow, 1024> = LruHashMap::new();
+#[btf_map]
+pub static UDP_PEERS: LruHashMap<PeerKey, PeerValue, 1024> = LruHashMap::new();
+#[btf_map]
+pub static SOCKETS: SkStorage<SocketState> = SkStorage::new();
+#[btf_map]
+pub static NODE_ADDRESSES: HashMap<Addr, AddressFlags, 4096, NO_PREALLOC> = HashMap::new();
+#[btf_map]
+pub static DEVICES: HashMap<u32, DeviceFlags, 4096, NO_PREALLOC> = HashMap::new();
+#[btf_map]
+pub static CONFIG: Array<Config, 1, MMAPABLE> = Array::new();
+#[btf_map]
+pub static COUNTERS: PerCpuArray<Counter, { COUNTER_SLOTS as usize }> = PerCpuArray::new();
+#[btf_map]
+pub static SERVICE_COUNTERS: PerCpuArray<u64, 1024> = PerCpuArray::new();
+#[btf_map]
+pub static PROGRAM_STATE: PerCpuArray<ProgramState, 1> = PerCpuArray::new();
+#[btf_map]
+pub static ICMP_TOKENS: PerCpuArray<Bucket, 1> = PerCpuArray::new();
+
+/// Replaces the kernel's random numbers where it is not zero, so that the same packets meet the same choices.
+#[unsafe(no_mangle)]
+pub static SEED: Global<u64> = Global::new(0);
+
+/// Not zero: the kernel's checksum helper knows BPF_F_IPV6 (Linux 6.16).
+#[unsafe(no_mangle)]
+pub static CSUM_IPV6: Global<u32> = Global::new(1);

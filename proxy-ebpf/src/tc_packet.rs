@@ -1,0 +1,113 @@
+//! A packet at tc. Headers are written in place; transport checksums go through the kernel's helper, which alone knows whether
+//! a checksum is complete, partial or none.
+
+use crate::maps::CSUM_IPV6;
+use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::helpers::generated::{
+    bpf_csum_update, bpf_l4_csum_replace, bpf_skb_adjust_room, bpf_skb_change_tail, bpf_skb_pull_data,
+};
+use bytemuck::Pod;
+use core::ptr;
+use proxy_common::packet::{Change, Packet, Sum};
+
+const PSEUDO_HDR: u64 = 1 << 4;
+const MARK_MANGLED_0: u64 = 1 << 5;
+/// Linux 6.16.
+const IPV6: u64 = 1 << 7;
+const ROOM_MAC: u32 = 1;
+/// Ethernet, IPv6 and TCP without options.
+const HEADERS: usize = 14 + 40 + 20;
+
+/// The packet of a tc hook.
+pub struct TcPacket {
+    skb: *mut __sk_buff,
+}
+
+impl TcPacket {
+    /// The packet behind a context. Headers that lie in pages are pulled into the linear part.
+    #[inline(always)]
+    pub fn new(skb: *mut __sk_buff) -> Self {
+        let packet = Self { skb };
+        let len = packet.len() as usize;
+        if packet.data() + HEADERS > packet.data_end() && packet.data() + len > packet.data_end() {
+            let wanted = if len < HEADERS { len } else { HEADERS };
+            // SAFETY: the hook's own context.
+            unsafe { bpf_skb_pull_data(skb, wanted as u32) };
+        }
+        packet
+    }
+
+    /// Length from the link header on.
+    #[inline(always)]
+    pub fn len(&self) -> u32 {
+        // SAFETY: a field of the hook's context.
+        unsafe { (*self.skb).len }
+    }
+
+    #[inline(always)]
+    fn data(&self) -> usize {
+        // SAFETY: a field of the hook's context; helpers change it, so it is read anew each time.
+        unsafe { ptr::read_volatile(&raw const (*self.skb).data) as usize }
+    }
+
+    #[inline(always)]
+    fn data_end(&self) -> usize {
+        // SAFETY: a field of the hook's context; helpers change it, so it is read anew each time.
+        unsafe { ptr::read_volatile(&raw const (*self.skb).data_end) as usize }
+    }
+
+    #[inline(always)]
+    fn at<T>(&self, offset: usize) -> Option<*mut T> {
+        let start = self.data();
+        (start + offset + size_of::<T>() <= self.data_end()).then_some((start + offset) as *mut T)
+    }
+
+    #[inline(always)]
+    fn replace(&mut self, offset: usize, difference: Sum, flags: u64) -> Option<()> {
+        if difference == Sum::ZERO {
+            return Some(());
+        }
+        // SAFETY: the hook's own context; with a size of zero the helper takes a difference.
+        let result = unsafe { bpf_l4_csum_replace(self.skb, offset as u32, 0, u64::from(difference.fold32()), flags) };
+        (result == 0).then_some(())
+    }
+}
+
+impl Packet for TcPacket {
+    #[inline(always)]
+    fn load<T: Pod>(&self, offset: usize) -> Option<T> {
+        // SAFETY: inside the packet, as just checked; eBPF allows loads at any alignment in packets.
+        self.at::<T>(offset).map(|header| unsafe { *header })
+    }
+
+    #[inline(always)]
+    fn store<T: Pod>(&mut self, offset: usize, value: &T) -> Option<()> {
+        // SAFETY: inside the packet, as just checked; eBPF allows stores at any alignment in packets.
+        self.at::<T>(offset).map(|header| unsafe { *header = *value })
+    }
+
+    #[inline(always)]
+    fn update_checksum(&mut self, offset: usize, change: Change, optional: bool) -> Option<()> {
+        let mangled = if optional { MARK_MANGLED_0 } else { 0 };
+        let knows_v6 = CSUM_IPV6.load() != 0;
+        let family = if change.v6 && knows_v6 { IPV6 } else { 0 };
+        self.replace(offset, change.addresses, PSEUDO_HDR | mangled | family)?;
+        if change.v6 && !knows_v6 {
+            // The helper takes the change of the pseudo header into a complete checksum, which it leaves as it was.
+            // SAFETY: the hook's own context.
+            unsafe { bpf_csum_update(self.skb, !change.addresses.fold32()) };
+        }
+        self.replace(offset, change.ports, mangled)
+    }
+
+    #[inline(always)]
+    fn reshape(&mut self, keep: usize, grow: usize) -> Option<()> {
+        // SAFETY: the hook's own context.
+        unsafe {
+            if bpf_skb_change_tail(self.skb, keep as u32, 0) != 0 {
+                return None;
+            }
+            (bpf_skb_adjust_room(self.skb, grow as i32, ROOM_MAC, 0) == 0).then_some(())
+        }
+    }
+}
