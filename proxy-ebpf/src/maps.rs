@@ -6,7 +6,8 @@ use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, SkStorage};
 use aya_ebpf::macros::btf_map;
 use proxy_common::abi::{
     Addr, AddressFlags, Backend, BackendId, BackendState, Bucket, COUNTER_SLOTS, Config, Counter, Descriptor, DeviceFlags,
-    Flow, Frontend, FrontendKey, PeerKey, PeerValue, ProgramState, ServiceId, ServiceName, ServiceWord, SocketState, Tuple,
+    Flow, Frontend, FrontendKey, PeerKey, PeerValue, ProgramState, Scratch, ServiceId, ServiceName, ServiceWord, SocketState,
+    Tuple,
 };
 
 const NO_PREALLOC: usize = 1;
@@ -54,6 +55,9 @@ pub static PROGRAM_STATE: PerCpuArray<ProgramState, 1> = PerCpuArray::new();
 #[btf_map]
 pub static ICMP_TOKENS: PerCpuArray<Bucket, 1> = PerCpuArray::new();
 
+#[btf_map]
+pub static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
+
 /// Replaces the kernel's random numbers where it is not zero, so that the same packets meet the same choices.
 #[unsafe(no_mangle)]
 pub static SEED: Global<u64> = Global::new(0);
@@ -61,3 +65,10 @@ pub static SEED: Global<u64> = Global::new(0);
 /// Not zero: the kernel's checksum helper knows BPF_F_IPV6 (Linux 6.16).
 #[unsafe(no_mangle)]
 pub static CSUM_IPV6: Global<u32> = Global::new(1);
+
+/// This CPU's scratch memory. The packet hooks run with softirqs off, so one CPU is in one of them at a time.
+#[inline(always)]
+pub fn scratch() -> Option<&'static mut Scratch> {
+    // SAFETY: a slot of a per-CPU array, used by one program at a time.
+    SCRATCH.get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch })
+}

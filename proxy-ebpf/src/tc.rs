@@ -2,7 +2,7 @@
 
 use crate::count::count;
 use crate::env::{self, Kernel};
-use crate::maps::{CONFIG, ICMP_TOKENS};
+use crate::maps::{self, CONFIG, ICMP_TOKENS};
 use crate::route;
 use crate::tc_packet::TcPacket;
 use aya_ebpf::EbpfContext as _;
@@ -20,6 +20,7 @@ const TO_INGRESS: u64 = 1;
 /// Decides on a packet and carries the verdict out.
 #[inline(always)]
 pub fn run(ctx: &TcContext, edge: Edge, direction: Direction) -> i32 {
+    let Some(scratch) = maps::scratch() else { return NEXT };
     let place = place(ctx, edge, direction);
     if direction == Direction::Ingress && edge == Edge::Outside && take_mark(ctx) {
         count(place.hook, Reason::Translated, ctx.len());
@@ -30,7 +31,7 @@ pub fn run(ctx: &TcContext, edge: Edge, direction: Direction) -> i32 {
     let (action, reason) = match packet::parse(&packet) {
         Err(reason) => (NEXT, reason),
         Ok(parsed) => {
-            let verdict = lb::decide(&mut Kernel::new(ctx.as_ptr()), &place, &parsed);
+            let verdict = lb::decide(&mut Kernel::new(ctx.as_ptr()), &place, &parsed, scratch);
             carry_out(&mut packet, &place, &parsed, &verdict)
         }
     };

@@ -2,6 +2,7 @@
 
 use crate::count::count;
 use crate::env::Kernel;
+use crate::maps;
 use crate::xdp_packet::XdpPacket;
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_TX};
@@ -17,11 +18,12 @@ pub fn run(ctx: &XdpContext) -> u32 {
     let mut packet = XdpPacket::new(ctx.ctx);
     let length = packet.len();
     let device = ctx.ingress_ifindex() as u32;
+    let Some(scratch) = maps::scratch() else { return XDP_PASS };
     let place = Place { hook: Hook::Xdp, edge: Edge::Outside, direction: Direction::Ingress, device, made_here: false };
     let (action, reason) = match packet::parse(&packet) {
         Err(reason) => (XDP_PASS, reason),
         Ok(parsed) => {
-            let verdict = lb::decide(&mut Kernel::new(ctx.as_ptr()), &place, &parsed);
+            let verdict = lb::decide(&mut Kernel::new(ctx.as_ptr()), &place, &parsed, scratch);
             carry_out(ctx, &mut packet, &parsed, &verdict)
         }
     };

@@ -101,3 +101,26 @@ impl FlowFlags {
         Self(self.0 & !other.0)
     }
 }
+
+/// Value of SCRATCH, one per CPU: where a packet program makes a flow, since its stack is small. 232 bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct Scratch {
+    /// The entry in the making; after a new flow was opened, the client's entry.
+    pub flow: Flow,
+    /// The tuple towards the backend.
+    pub to: Tuple,
+    /// The reply's key.
+    pub reply: Tuple,
+    /// The client's key of a flow that may have to make room.
+    pub victim: Tuple,
+    /// Since when that flow has been silent.
+    pub victim_seen: u32,
+    /// That flow's port, as it lies on the wire; [`Scratch::NO_VICTIM`] = none was met.
+    pub victim_port: u32,
+}
+
+impl Scratch {
+    /// No flow was met that could make room.
+    pub const NO_VICTIM: u32 = u32::MAX;
+}

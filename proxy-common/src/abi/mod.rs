@@ -16,7 +16,7 @@ mod socket;
 pub use addr::{Addr, Family, Port, Proto, Tuple};
 pub use backend::{Backend, BackendFlags, BackendId, BackendState, Generation};
 pub use config::{Cidr, Config, PORT_RANGES, PortRange};
-pub use flow::{Flow, FlowFlags, NextHop};
+pub use flow::{Flow, FlowFlags, NextHop, Scratch};
 pub use frontend::{Frontend, FrontendKey, FrontendKind};
 pub use node::{AddressFlags, Bucket, DeviceFlags, ProgramState};
 pub use reason::{COUNTER_SLOTS, Counter, Disposition, Hook, Reason};

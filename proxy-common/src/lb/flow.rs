@@ -6,7 +6,7 @@
 use super::packet::{Place, Verdict};
 use super::select::serves;
 use super::{Env, FlowTable, Path, RouteQuery};
-use crate::abi::{Flow, FlowFlags, NextHop, Proto, Reason, Tuple};
+use crate::abi::{Flow, FlowFlags, NextHop, Proto, Reason, Scratch, Tuple};
 use crate::packet::Parsed;
 
 /// How often a client's packets look whether the reply's entry is in place, in milliseconds: so long may replies go astray
@@ -17,24 +17,20 @@ const CLOSING: FlowFlags = FlowFlags::FIN.with(FlowFlags::RST);
 
 /// The verdict on a packet of a known flow; `None` if there is no flow, or one that must start anew.
 #[inline(always)]
-pub fn follow<E: Env>(env: &mut E, place: &Place, parsed: &Parsed) -> Option<Verdict> {
+pub fn follow<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, scratch: &mut Scratch) -> Option<Verdict> {
     let key = &parsed.tuple;
     let hit = find(env, place, parsed)?;
-    if hit.flow.flags.has(FlowFlags::FORWARD) {
-        if !continues(env, key, parsed, &hit) {
-            remove_pair(env, key, &hit.flow.to);
-            return None;
-        }
-        if !hit.flow.flags.has(FlowFlags::ESTABLISHED) && !parsed.tcp.opens() {
-            promote(env, key, &hit.flow);
-        }
+    if hit.flags.has(FlowFlags::FORWARD) && needs_care(parsed, &hit) && !tend(env, key, parsed, hit.table, scratch) {
+        return None;
     }
-    Some(deliver(env, place, parsed, &hit))
+    deliver(env, place, parsed, &hit)
 }
 
-/// A flow entry as it was found, with what its packet changed in it.
+/// What a packet needs of the entry that it met, with what the packet changed in it.
 struct Hit {
-    flow: Flow,
+    to: Tuple,
+    flags: FlowFlags,
+    hop: NextHop,
     table: FlowTable,
     check_due: bool,
 }
@@ -57,7 +53,7 @@ fn find_in<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, table: FlowTable
         return None;
     }
     let check_due = touch(entry, parsed, now);
-    Some(Hit { flow: *entry, table, check_due })
+    Some(Hit { to: entry.to, flags: entry.flags, hop: entry.hop, table, check_due })
 }
 
 /// Notes a packet in its entry. Memory that other CPUs read is written only if it changes.
@@ -83,114 +79,131 @@ fn touch(entry: &mut Flow, parsed: &Parsed, now: u32) -> bool {
     check_due
 }
 
+/// Whether a client's packet is more than the next one of an established connection.
+#[inline(always)]
+fn needs_care(parsed: &Parsed, hit: &Hit) -> bool {
+    parsed.tcp.opens() || parsed.tuple.proto != Proto::TCP || hit.check_due || !hit.flags.has(FlowFlags::ESTABLISHED)
+}
+
+/// Sees to the flow of a client's packet: moves it once answered, restores its reply entry. `false` if the packet begins a new
+/// flow on the same tuple; the old one is gone then.
+///
+/// A function of its own, with a stack of its own.
+#[inline(never)]
+fn tend<E: Env>(env: &mut E, key: &Tuple, parsed: &Parsed, table: FlowTable, scratch: &mut Scratch) -> bool {
+    let Some(entry) = env.flow(table, key) else { return false };
+    scratch.flow = *entry;
+    scratch.reply = scratch.flow.to.reversed();
+    let opens = parsed.tcp.opens();
+    if !continues(env, key, opens, table, scratch) {
+        remove_pair(env, key, &scratch.reply);
+        return false;
+    }
+    if !scratch.flow.flags.has(FlowFlags::ESTABLISHED) && !opens {
+        promote(env, key, scratch);
+    }
+    true
+}
+
 /// Whether the client's packet belongs to this flow still, rather than to a new one on the same tuple.
 #[inline(always)]
-fn continues<E: Env>(env: &mut E, key: &Tuple, parsed: &Parsed, hit: &Hit) -> bool {
-    let flow = &hit.flow;
-    let judged_anew = parsed.tcp.opens() || key.proto != Proto::TCP;
-    if judged_anew && !serves(env, flow.backend, flow.generation) {
+fn continues<E: Env>(env: &mut E, key: &Tuple, opens: bool, table: FlowTable, scratch: &mut Scratch) -> bool {
+    let judged_anew = opens || key.proto != Proto::TCP;
+    if judged_anew && !serves(env, scratch.flow.backend, scratch.flow.generation) {
         return false;
     }
-    if parsed.tcp.opens() && is_closing(env, hit) {
-        return false;
+    let reply = env.flow(table, &scratch.reply).map(|entry| (entry.flags, entry.to == key.reversed()));
+    match reply {
+        Some((flags, own)) => own && !(opens && flags.with(scratch.flow.flags).any(CLOSING)),
+        None => {
+            let client_flags = scratch.flow.flags;
+            if opens && client_flags.any(CLOSING) {
+                return false;
+            }
+            restore_reply(env, key, table, scratch);
+            true
+        }
     }
-    !hit.check_due || !flow.flags.has(FlowFlags::ESTABLISHED) || restore_reply(env, key, hit)
 }
 
+/// Puts an evicted reply entry back.
 #[inline(always)]
-fn is_closing<E: Env>(env: &mut E, hit: &Hit) -> bool {
-    let reply = hit.flow.to.reversed();
-    hit.flow.flags.any(CLOSING) || env.flow(hit.table, &reply).is_some_and(|entry| entry.flags.any(CLOSING))
-}
-
-/// Puts an evicted reply entry back. `false` if another flow has taken its place.
-#[inline(always)]
-fn restore_reply<E: Env>(env: &mut E, key: &Tuple, hit: &Hit) -> bool {
-    let reply = hit.flow.to.reversed();
-    let to = key.reversed();
-    if let Some(entry) = env.flow(hit.table, &reply) {
-        return entry.to == to;
-    }
-    let flags = hit.flow.flags.without(FlowFlags::FORWARD.with(CLOSING));
-    let _ = env.insert_flow(hit.table, &reply, &Flow { to, flags, hop: NextHop::NONE, ..hit.flow });
-    true
+fn restore_reply<E: Env>(env: &mut E, key: &Tuple, table: FlowTable, scratch: &mut Scratch) {
+    let forward = scratch.flow;
+    scratch.flow.to = key.reversed();
+    scratch.flow.flags = forward.flags.without(FlowFlags::FORWARD.with(CLOSING));
+    scratch.flow.hop = NextHop::NONE;
+    let _ = env.insert_flow(table, &scratch.reply, &scratch.flow);
+    scratch.flow.to = scratch.reply.reversed();
+    scratch.flow.flags = forward.flags;
+    scratch.flow.hop = forward.hop;
 }
 
 /// Moves a flow whose client has answered the reply to the table of established ones.
 #[inline(always)]
-fn promote<E: Env>(env: &mut E, key: &Tuple, forward: &Flow) {
+fn promote<E: Env>(env: &mut E, key: &Tuple, scratch: &mut Scratch) {
     let embryonic = FlowTable::embryonic(key.proto);
     let established = FlowTable::established(key.proto);
-    let reply_key = forward.to.reversed();
-    let Some(entry) = env.flow(embryonic, &reply_key) else { return };
-    let mut flow = *entry;
-    if !flow.flags.has(FlowFlags::ANSWERED) || flow.to != key.reversed() {
+    let Some(entry) = env.flow(embryonic, &scratch.reply) else { return };
+    scratch.flow = *entry;
+    if !scratch.flow.flags.has(FlowFlags::ANSWERED) {
         return;
     }
-    flow.flags = flow.flags.with(FlowFlags::ESTABLISHED);
-    if env.insert_flow(established, &reply_key, &flow).is_err() {
+    scratch.flow.flags = scratch.flow.flags.with(FlowFlags::ESTABLISHED);
+    if env.insert_flow(established, &scratch.reply, &scratch.flow).is_err() {
         return;
     }
-    flow = Flow { flags: forward.flags.with(FlowFlags::ESTABLISHED), ..*forward };
-    if env.insert_flow(established, key, &flow).is_err() {
-        env.remove_flow(established, &reply_key);
+    let Some(entry) = env.flow(embryonic, key) else { return };
+    scratch.flow = *entry;
+    scratch.flow.flags = scratch.flow.flags.with(FlowFlags::ESTABLISHED);
+    if env.insert_flow(established, key, &scratch.flow).is_err() {
+        env.remove_flow(established, &scratch.reply);
         return;
     }
     env.remove_flow(embryonic, key);
-    env.remove_flow(embryonic, &reply_key);
+    env.remove_flow(embryonic, &scratch.reply);
 }
 
 #[inline(always)]
-fn deliver<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, hit: &Hit) -> Verdict {
-    let flags = hit.flow.flags;
-    let forward = flags.has(FlowFlags::FORWARD);
+fn deliver<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, hit: &Hit) -> Option<Verdict> {
+    let forward = hit.flags.has(FlowFlags::FORWARD);
     let reason = if forward { Reason::Forward } else { Reason::Reply };
-    let redirected = flags.has(FlowFlags::MASQUERADE) || (forward && flags.has(FlowFlags::FROM_NODE));
+    let redirected = hit.flags.has(FlowFlags::MASQUERADE) || (forward && hit.flags.has(FlowFlags::FROM_NODE));
     if !redirected {
-        return Verdict { reason, path: Path::Stack, to: hit.flow.to };
+        return Some(Verdict { reason, path: Path::Stack, to: hit.to });
     }
-    match next_hop(env, place, &parsed.tuple, hit) {
-        Some(hop) if place.reaches(env, &hop) => place.send_out(parsed, reason, hit.flow.to, hop),
-        Some(_) => place.refuse(parsed, Reason::Deferred),
-        None => place.refuse(parsed, Reason::NoRoute),
-    }
-}
-
-/// The flow's next hop: the one it keeps, or a new one if routes or neighbours have changed since.
-#[inline(always)]
-fn next_hop<E: Env>(env: &mut E, place: &Place, key: &Tuple, hit: &Hit) -> Option<NextHop> {
     let epoch = env.config()?.epoch;
-    let kept = &hit.flow.hop;
-    if kept.device != 0 && kept.epoch == epoch {
-        return Some(*kept);
+    let mut hop = hit.hop;
+    if hop.device == 0 || hop.epoch != epoch {
+        let query = RouteQuery { src: hit.to.src, dst: hit.to.dst, device: place.device };
+        match env.route(&query) {
+            Some(route) => hop = route.hop,
+            None => return Some(place.refuse(parsed, Reason::NoRoute)),
+        }
+        if let Some(entry) = env.flow(hit.table, &parsed.tuple) {
+            entry.hop = hop;
+        }
     }
-    let query = RouteQuery { src: hit.flow.to.src, dst: hit.flow.to.dst, device: place.device };
-    let hop = env.route(&query)?.hop;
-    if let Some(entry) = env.flow(hit.table, key) {
-        entry.hop = hop;
+    if !place.reaches(env, &hop) {
+        return Some(place.refuse(parsed, Reason::Deferred));
     }
-    Some(hop)
+    Some(place.send_out(parsed, reason, hit.to, hop))
 }
 
-/// Removes a flow: the client's key, and the tuple that its packets became.
+/// Removes a flow: the client's key and the reply's.
 #[inline(always)]
-pub(super) fn remove_pair<E: Env>(env: &mut E, key: &Tuple, to: &Tuple) {
-    let reply = to.reversed();
+pub(super) fn remove_pair<E: Env>(env: &mut E, key: &Tuple, reply: &Tuple) {
     for table in [FlowTable::established(key.proto), FlowTable::embryonic(key.proto)] {
         env.remove_flow(table, key);
-        env.remove_flow(table, &reply);
+        env.remove_flow(table, reply);
     }
 }
 
-/// Whether the flow of a reply entry is over, and since when it has been silent.
+/// Whether a flow is over, given its reply entry's flags and its client's key.
 #[inline(always)]
-pub(super) fn closed_since<E: Env>(env: &mut E, table: FlowTable, reply: &Flow) -> Option<u32> {
-    let forward = env.flow(table, &reply.to.reversed()).map(|entry| entry.flags);
-    let over = match forward {
+pub(super) fn is_over<E: Env>(env: &mut E, table: FlowTable, reply: FlowFlags, client: &Tuple) -> bool {
+    match env.flow(table, client).map(|entry| entry.flags) {
         None => true,
-        Some(flags) => {
-            flags.with(reply.flags).has(FlowFlags::RST) || (flags.has(FlowFlags::FIN) && reply.flags.has(FlowFlags::FIN))
-        }
-    };
-    over.then_some(reply.seen)
+        Some(flags) => flags.with(reply).has(FlowFlags::RST) || (flags.has(FlowFlags::FIN) && reply.has(FlowFlags::FIN)),
+    }
 }

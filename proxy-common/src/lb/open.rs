@@ -1,36 +1,27 @@
 //! New flows: a first packet to a frontend chooses a backend, takes a tuple towards it, and leaves two entries.
 
-use super::packet::{Place, Verdict};
+use super::packet::Place;
 use super::select::{Selected, select};
-use super::{Env, FlowTable, InsertError, Path, RouteQuery, frontend, snat};
+use super::{Env, FlowTable, InsertError, RouteQuery, frontend, snat};
 use crate::abi::{
     Addr, AddressFlags, Backend, BackendId, Family, Flow, FlowFlags, Frontend, FrontendKey, FrontendKind, NextHop, Proto,
-    Reason, Tuple,
+    Reason, Scratch, Tuple,
 };
 use crate::packet::Parsed;
 
-/// The verdict on a packet of no known flow.
-#[inline(always)]
-pub fn open<E: Env>(env: &mut E, place: &Place, parsed: &Parsed) -> Verdict {
-    match try_open(env, place, parsed) {
-        Ok(verdict) => verdict,
-        Err(reason) => place.refuse(parsed, reason),
+/// Judges a packet of no known flow. If the reason is to translate, `scratch.flow` is the client's entry of the flow.
+///
+/// A function of its own, with a stack of its own.
+#[inline(never)]
+pub fn open<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, scratch: &mut Scratch) -> Reason {
+    match try_open(env, place, parsed, scratch) {
+        Ok(reason) | Err(reason) => reason,
     }
 }
 
-/// Where a new flow goes, before it has a tuple.
-struct Way {
-    flags: FlowFlags,
-    source: Addr,
-    hop: NextHop,
-}
-
 #[inline(always)]
-fn try_open<E: Env>(env: &mut E, place: &Place, parsed: &Parsed) -> Result<Verdict, Reason> {
+fn try_open<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, scratch: &mut Scratch) -> Result<Reason, Reason> {
     let tuple = &parsed.tuple;
-    if !place.opens() {
-        return Err(Reason::Untouched);
-    }
     let key = FrontendKey::new(tuple.dst, tuple.dport, tuple.proto);
     let frontend = frontend::for_packet(env, &key).ok_or(Reason::Untouched)?;
     if tuple.proto == Proto::TCP && !parsed.tcp.opens() {
@@ -39,7 +30,7 @@ fn try_open<E: Env>(env: &mut E, place: &Place, parsed: &Parsed) -> Result<Verdi
     match select(env, frontend.service) {
         Selected::Nothing => Err(Reason::Untouched),
         Selected::NoEndpoint => Err(Reason::NoEndpoint),
-        Selected::Backend(id, backend) => establish(env, place, parsed, frontend, (id, &backend)),
+        Selected::Backend(id, backend) => establish(env, place, tuple, frontend, (id, &backend), scratch),
     }
 }
 
@@ -47,69 +38,68 @@ fn try_open<E: Env>(env: &mut E, place: &Place, parsed: &Parsed) -> Result<Verdi
 fn establish<E: Env>(
     env: &mut E,
     place: &Place,
-    parsed: &Parsed,
+    tuple: &Tuple,
     frontend: Frontend,
     (id, backend): (BackendId, &Backend),
-) -> Result<Verdict, Reason> {
-    let tuple = &parsed.tuple;
-    let way = find_way(env, place, tuple, frontend.kind, backend)?;
+    scratch: &mut Scratch,
+) -> Result<Reason, Reason> {
+    let flags = kind_of_flow(env, place, tuple, frontend.kind, backend)?;
+    scratch.to = Tuple::new(tuple.src, tuple.sport, backend.addr, backend.port, tuple.proto);
+    let hop = if flags == FlowFlags::default() { NextHop::NONE } else { find_way(env, place, tuple, flags, scratch)? };
     let now = env.now();
-    let mut to = Tuple::new(way.source, tuple.sport, backend.addr, backend.port, tuple.proto);
-    let mut flow = Flow {
+    scratch.flow = Flow {
         to: tuple.reversed(),
         service: frontend.service,
         backend: id,
         generation: backend.generation,
-        flags: way.flags,
+        flags,
         seen: now,
         checked: now,
         hop: NextHop::NONE,
     };
-    let reason = take_tuple(env, &mut to, &flow)?;
-    flow.to = to;
-    flow.flags = way.flags.with(FlowFlags::FORWARD);
-    flow.hop = way.hop;
+    let reason = take_tuple(env, scratch)?;
+    scratch.flow.to = scratch.to;
+    scratch.flow.flags = flags.with(FlowFlags::FORWARD);
+    scratch.flow.hop = hop;
     let embryonic = FlowTable::embryonic(tuple.proto);
-    match env.insert_flow(embryonic, tuple, &flow) {
+    match env.insert_flow(embryonic, tuple, &scratch.flow) {
         Ok(()) => env.count_connection(frontend.service),
         Err(error) => {
-            env.remove_flow(embryonic, &to.reversed());
-            // Another CPU opened the same flow at the same time: its choice stands.
-            let winner = env.flow(embryonic, tuple).map(|entry| *entry);
-            flow = winner.filter(|_| error == InsertError::Exists).ok_or(Reason::FlowTableFull)?;
+            env.remove_flow(embryonic, &scratch.reply);
+            adopt_winner(env, embryonic, tuple, error, scratch)?;
         }
     }
-    if way.flags.any(REDIRECTED) {
-        return Ok(place.send_out(parsed, reason, flow.to, flow.hop));
-    }
-    Ok(Verdict { reason, path: Path::Stack, to: flow.to })
+    Ok(reason)
 }
 
-const REDIRECTED: FlowFlags = FlowFlags::MASQUERADE.with(FlowFlags::FROM_NODE);
+/// Another CPU opened the same flow at the same time: its choice stands.
+#[inline(always)]
+fn adopt_winner<E: Env>(
+    env: &mut E,
+    table: FlowTable,
+    tuple: &Tuple,
+    error: InsertError,
+    scratch: &mut Scratch,
+) -> Result<(), Reason> {
+    match env.flow(table, tuple) {
+        Some(winner) if error == InsertError::Exists => scratch.flow = *winner,
+        _ => return Err(Reason::FlowTableFull),
+    }
+    Ok(())
+}
 
 #[inline(always)]
-fn find_way<E: Env>(env: &mut E, place: &Place, tuple: &Tuple, kind: FrontendKind, backend: &Backend) -> Result<Way, Reason> {
-    let mut way = Way { flags: FlowFlags::default(), source: tuple.src, hop: NextHop::NONE };
+fn kind_of_flow<E: Env>(
+    env: &E,
+    place: &Place,
+    tuple: &Tuple,
+    kind: FrontendKind,
+    backend: &Backend,
+) -> Result<FlowFlags, Reason> {
     if place.made_here {
-        if backend.flags.is_local() {
-            return Err(Reason::LocalUnreachable);
-        }
-        way.flags = FlowFlags::FROM_NODE;
-    } else if masquerades(env, tuple, kind, backend) {
-        way.flags = FlowFlags::MASQUERADE;
-    } else {
-        return Ok(way);
+        return if backend.flags.is_local() { Err(Reason::LocalUnreachable) } else { Ok(FlowFlags::FROM_NODE) };
     }
-    let query = RouteQuery { src: tuple.src, dst: backend.addr, device: place.device };
-    let route = env.route(&query).ok_or(Reason::NoRoute)?;
-    if !place.reaches(env, &route.hop) {
-        return Err(Reason::Deferred);
-    }
-    way.hop = route.hop;
-    if way.flags.has(FlowFlags::MASQUERADE) {
-        way.source = route.source.or_else(|| primary(env, &backend.addr)).ok_or(Reason::NoRoute)?;
-    }
-    Ok(way)
+    Ok(if masquerades(env, tuple, kind, backend) { FlowFlags::MASQUERADE } else { FlowFlags::default() })
 }
 
 /// Whether the source is translated too: where the reply would not find its way back (S30), where a detector says that the
@@ -132,6 +122,26 @@ fn masquerades<E: Env>(env: &E, tuple: &Tuple, kind: FrontendKind, backend: &Bac
     })
 }
 
+/// Finds the next hop towards the backend, and for a masqueraded flow the source that goes with it.
+#[inline(always)]
+fn find_way<E: Env>(
+    env: &mut E,
+    place: &Place,
+    tuple: &Tuple,
+    flags: FlowFlags,
+    scratch: &mut Scratch,
+) -> Result<NextHop, Reason> {
+    let query = RouteQuery { src: tuple.src, dst: scratch.to.dst, device: place.device };
+    let route = env.route(&query).ok_or(Reason::NoRoute)?;
+    if !place.reaches(env, &route.hop) {
+        return Err(Reason::Deferred);
+    }
+    if flags.has(FlowFlags::MASQUERADE) {
+        scratch.to.src = route.source.or_else(|| primary(env, &scratch.to.dst)).ok_or(Reason::NoRoute)?;
+    }
+    Ok(route.hop)
+}
+
 #[inline(always)]
 fn primary<E: Env>(env: &E, addr: &Addr) -> Option<Addr> {
     let primary = env.config()?.primary[family_index(addr)];
@@ -146,30 +156,31 @@ fn family_index(addr: &Addr) -> usize {
     }
 }
 
-/// Takes the tuple towards the backend: with the client's own port if the client's address stays and no other flow holds it,
-/// else with another port.
+/// Takes the tuple `scratch.to` for the reply entry `scratch.flow`: with the client's own port if the client's address stays
+/// and no other flow holds it, else with another port.
 #[inline(always)]
-fn take_tuple<E: Env>(env: &mut E, to: &mut Tuple, reply: &Flow) -> Result<Reason, Reason> {
-    if reply.flags.has(FlowFlags::MASQUERADE) {
-        snat::claim(env, to, reply)?;
+fn take_tuple<E: Env>(env: &mut E, scratch: &mut Scratch) -> Result<Reason, Reason> {
+    if scratch.flow.flags.has(FlowFlags::MASQUERADE) {
+        snat::claim(env, scratch)?;
         return Ok(Reason::Opened);
     }
-    let key = to.reversed();
-    let established = FlowTable::established(to.proto);
-    let embryonic = FlowTable::embryonic(to.proto);
+    scratch.reply = scratch.to.reversed();
+    let established = FlowTable::established(scratch.to.proto);
+    let embryonic = FlowTable::embryonic(scratch.to.proto);
     // A reply entry of the same client and frontend is what an evicted flow left behind.
     for table in [established, embryonic] {
-        if env.flow(table, &key).is_some_and(|entry| entry.to == reply.to) {
-            env.remove_flow(table, &key);
+        let own = env.flow(table, &scratch.reply).is_some_and(|entry| entry.to == scratch.flow.to);
+        if own {
+            env.remove_flow(table, &scratch.reply);
         }
     }
-    if env.flow(established, &key).is_none() {
-        match env.insert_flow(embryonic, &key, reply) {
+    if env.flow(established, &scratch.reply).is_none() {
+        match env.insert_flow(embryonic, &scratch.reply, &scratch.flow) {
             Ok(()) => return Ok(Reason::Opened),
             Err(InsertError::Full) => return Err(Reason::FlowTableFull),
             Err(InsertError::Exists) => {}
         }
     }
-    snat::claim(env, to, reply)?;
+    snat::claim(env, scratch)?;
     Ok(Reason::PortExchanged)
 }

@@ -4,7 +4,7 @@
 
 use super::open::open;
 use super::{Env, flow};
-use crate::abi::{DeviceFlags, Disposition, FlowFlags, Hook, NextHop, Reason, Tuple};
+use crate::abi::{DeviceFlags, Disposition, FlowFlags, Hook, NextHop, Reason, Scratch, Tuple};
 use crate::packet::Parsed;
 
 /// Which way a packet passes a device, seen from the node's stack.
@@ -68,11 +68,22 @@ pub struct Verdict {
 
 /// Decides on a packet. Flow entries are made, moved and marked; the packet is not touched.
 #[inline(always)]
-pub fn decide<E: Env>(env: &mut E, place: &Place, parsed: &Parsed) -> Verdict {
-    match flow::follow(env, place, parsed) {
-        Some(verdict) => verdict,
-        None => open(env, place, parsed),
+pub fn decide<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, scratch: &mut Scratch) -> Verdict {
+    if let Some(verdict) = flow::follow(env, place, parsed, scratch) {
+        return verdict;
     }
+    if !place.opens() {
+        return place.refuse(parsed, Reason::Untouched);
+    }
+    let reason = open(env, place, parsed, scratch);
+    if reason.disposition() != Disposition::Translate {
+        return place.refuse(parsed, reason);
+    }
+    let made = &scratch.flow;
+    if made.flags.any(FlowFlags::MASQUERADE.with(FlowFlags::FROM_NODE)) {
+        return place.send_out(parsed, reason, made.to, made.hop);
+    }
+    Verdict { reason, path: Path::Stack, to: made.to }
 }
 
 impl Place {
