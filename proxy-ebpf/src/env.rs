@@ -6,14 +6,14 @@ use crate::maps::{
     NODE_ADDRESSES, PROGRAM_STATE, SEED, SERVICE_COUNTERS, SERVICES, SLOTS, UDP_PEERS,
 };
 use crate::route;
-use aya_ebpf::helpers::generated::{bpf_get_prandom_u32, bpf_ktime_get_coarse_ns};
+use aya_ebpf::helpers::generated::{bpf_get_prandom_u32, bpf_ktime_get_coarse_ns, bpf_loop};
 use core::ffi::c_void;
 use core::ptr;
 use proxy_common::abi::{
     Addr, AddressFlags, Backend, BackendId, BackendState, Config, Descriptor, DeviceFlags, Flow, Frontend, FrontendKey,
-    PeerKey, PeerValue, ServiceId, ServiceWord, Tuple,
+    NextHop, PeerKey, PeerValue, ServiceId, ServiceWord, Tuple,
 };
-use proxy_common::lb::{self, Env, FlowTable, InsertError, Lookup, RouteQuery};
+use proxy_common::lb::{self, Env, FlowTable, InsertError, Step};
 
 const NOEXIST: u64 = 1;
 const EEXIST: i32 = -17;
@@ -63,6 +63,8 @@ macro_rules! in_table {
 }
 
 impl Env for Kernel {
+    type Entry = *mut Flow;
+
     #[inline(always)]
     fn frontend(&self, key: &FrontendKey) -> Option<Frontend> {
         // SAFETY: the value is copied at once; the agent never changes one in place.
@@ -116,10 +118,14 @@ impl Env for Kernel {
     }
 
     #[inline(always)]
-    fn flow(&mut self, table: FlowTable, key: &Tuple) -> Option<&mut Flow> {
-        let entry = in_table!(table, map => map.get_ptr_mut(key))?;
+    fn find_flow(&mut self, table: FlowTable, key: &Tuple) -> Option<*mut Flow> {
+        in_table!(table, map => map.get_ptr_mut(key))
+    }
+
+    #[inline(always)]
+    fn entry(&mut self, entry: *mut Flow) -> &mut Flow {
         // SAFETY: an element of a map lives until the program ends; other CPUs may write its words, each whole.
-        Some(unsafe { &mut *entry })
+        unsafe { &mut *entry }
     }
 
     #[inline(always)]
@@ -175,8 +181,8 @@ impl Env for Kernel {
     }
 
     #[inline(always)]
-    fn route(&mut self, query: &RouteQuery) -> Lookup {
-        route::look_up(self.ctx, query)
+    fn route(&mut self, between: (&Addr, &Addr), device: u32, hop: &mut NextHop) -> Option<Addr> {
+        route::look_up(self.ctx, between, device, hop)
     }
 
     #[inline(always)]
@@ -191,4 +197,23 @@ impl Env for Kernel {
             unsafe { *connections += 1 };
         }
     }
+
+    #[inline(always)]
+    fn repeat<S: Step>(&mut self, times: u32, step: &mut S) {
+        let mut turns = Turns { env: self, step };
+        // SAFETY: the callback has the signature that the helper wants, and its argument outlives the call.
+        unsafe { bpf_loop(times, turn::<S> as *mut c_void, (&raw mut turns).cast(), 0) };
+    }
+}
+
+/// What the turns of a loop share.
+struct Turns<S> {
+    env: *mut Kernel,
+    step: *mut S,
+}
+
+/// One turn of a loop: 0 = go on, 1 = done.
+extern "C" fn turn<S: Step>(turn: u32, turns: *mut Turns<S>) -> i64 {
+    // SAFETY: both pointers are to values of the function that runs the loop.
+    unsafe { i64::from((*(*turns).step).step(&mut *(*turns).env, turn)) }
 }

@@ -2,6 +2,7 @@
 //! a map but through these functions.
 
 use aya_ebpf::Global;
+use aya_ebpf::bindings::bpf_fib_lookup;
 use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, SkStorage};
 use aya_ebpf::macros::btf_map;
 use proxy_common::abi::{
@@ -9,6 +10,8 @@ use proxy_common::abi::{
     Flow, Frontend, FrontendKey, PeerKey, PeerValue, ProgramState, Scratch, ServiceId, ServiceName, ServiceWord, SocketState,
     Tuple,
 };
+
+use proxy_common::packet::Parsed;
 
 const NO_PREALLOC: usize = 1;
 const MMAPABLE: usize = 1 << 10;
@@ -55,8 +58,20 @@ pub static PROGRAM_STATE: PerCpuArray<ProgramState, 1> = PerCpuArray::new();
 #[btf_map]
 pub static ICMP_TOKENS: PerCpuArray<Bucket, 1> = PerCpuArray::new();
 
+/// What a packet program works on; all of it may be zero.
+#[repr(C)]
+pub struct Work {
+    /// The packet's headers.
+    pub parsed: Parsed,
+    /// The decision's scratch memory.
+    pub scratch: Scratch,
+}
+
 #[btf_map]
-pub static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
+pub static SCRATCH: PerCpuArray<Work, 1> = PerCpuArray::new();
+
+#[btf_map]
+pub static FIB: PerCpuArray<bpf_fib_lookup, 1> = PerCpuArray::new();
 
 /// Replaces the kernel's random numbers where it is not zero, so that the same packets meet the same choices.
 #[unsafe(no_mangle)]
@@ -66,9 +81,9 @@ pub static SEED: Global<u64> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static CSUM_IPV6: Global<u32> = Global::new(1);
 
-/// This CPU's scratch memory. The packet hooks run with softirqs off, so one CPU is in one of them at a time.
+/// This CPU's working memory. The packet hooks run with softirqs off, so one CPU is in one of them at a time.
 #[inline(always)]
-pub fn scratch() -> Option<&'static mut Scratch> {
+pub fn work() -> Option<&'static mut Work> {
     // SAFETY: a slot of a per-CPU array, used by one program at a time.
-    SCRATCH.get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch })
+    SCRATCH.get_ptr_mut(0).map(|work| unsafe { &mut *work })
 }

@@ -1,12 +1,11 @@
 //! The kernel's routes.
 
-use crate::maps::CONFIG;
+use crate::maps::{CONFIG, FIB};
 use aya_ebpf::bindings::bpf_fib_lookup as FibLookup;
 use aya_ebpf::helpers::generated::{bpf_fib_lookup, bpf_redirect_neigh};
 use core::ffi::c_void;
 use core::mem;
 use proxy_common::abi::{Addr, NextHop};
-use proxy_common::lb::{Lookup, Route, RouteQuery};
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
@@ -19,58 +18,61 @@ const SMALL: u16 = 64;
 
 /// Asks the kernel's routing table. A neighbour that is not resolved yet leaves the link addresses zero.
 #[inline(always)]
-pub fn look_up(ctx: *mut c_void, query: &RouteQuery) -> Lookup {
-    // SAFETY: plain data, for which zeros are valid.
-    let mut fib: FibLookup = unsafe { mem::zeroed() };
-    fib.__bindgen_anon_1.tot_len = SMALL;
-    fib.ifindex = query.device;
-    if query.dst.is_v4() {
-        fib.family = AF_INET;
-        fib.__bindgen_anon_3.ipv4_src = query.src.as_v4_word();
-        fib.__bindgen_anon_4.ipv4_dst = query.dst.as_v4_word();
-    } else {
-        fib.family = AF_INET6;
-        fib.__bindgen_anon_3.ipv6_src = query.src.as_words();
-        fib.__bindgen_anon_4.ipv6_dst = query.dst.as_words();
-    }
+pub fn look_up(ctx: *mut c_void, between: (&Addr, &Addr), device: u32, hop: &mut NextHop) -> Option<Addr> {
+    // SAFETY: a slot of a per-CPU array, used by one program at a time.
+    let fib = unsafe { &mut *FIB.get_ptr_mut(0)? };
+    fill(fib, between, device);
     // SAFETY: a context of this program, and a structure of the size that is named.
-    let result = unsafe { bpf_fib_lookup(ctx, &raw mut fib, size_of::<FibLookup>() as i32, BPF_FIB_LOOKUP_SRC) };
+    let result = unsafe { bpf_fib_lookup(ctx, &raw mut *fib, size_of::<FibLookup>() as i32, BPF_FIB_LOOKUP_SRC) };
     if result != SUCCESS && result != NO_NEIGHBOUR {
         return None;
     }
-    let epoch = CONFIG.get(0)?.epoch;
-    Some(Route { hop: next_hop(&fib, result == SUCCESS, epoch), source: Some(source(&fib, query)) })
-}
-
-#[inline(always)]
-fn source(fib: &FibLookup, query: &RouteQuery) -> Addr {
+    read_hop(fib, hop, result == SUCCESS);
+    hop.epoch = CONFIG.get(0)?.epoch;
     // SAFETY: every bit pattern is valid for both members of the union.
-    unsafe {
-        if query.dst.is_v4() {
+    Some(unsafe {
+        if between.1.is_v4() {
             Addr::v4_word(fib.__bindgen_anon_3.ipv4_src)
         } else {
             Addr::v6_words(fib.__bindgen_anon_3.ipv6_src)
         }
+    })
+}
+
+#[inline(always)]
+fn fill(fib: &mut FibLookup, (src, dst): (&Addr, &Addr), device: u32) {
+    // SAFETY: plain data, for which zeros are valid.
+    *fib = unsafe { mem::zeroed() };
+    fib.__bindgen_anon_1.tot_len = SMALL;
+    fib.ifindex = device;
+    if dst.is_v4() {
+        fib.family = AF_INET;
+        fib.__bindgen_anon_3.ipv4_src = src.as_v4_word();
+        fib.__bindgen_anon_4.ipv4_dst = dst.as_v4_word();
+    } else {
+        fib.family = AF_INET6;
+        fib.__bindgen_anon_3.ipv6_src = src.as_words();
+        fib.__bindgen_anon_4.ipv6_dst = dst.as_words();
     }
 }
 
 #[inline(always)]
-fn next_hop(fib: &FibLookup, resolved: bool, epoch: u32) -> NextHop {
+fn read_hop(fib: &FibLookup, hop: &mut NextHop, resolved: bool) {
     // SAFETY: every bit pattern is valid for both members of the union.
-    let gateway = unsafe {
+    hop.gateway = unsafe {
         if fib.family == AF_INET {
             Addr::v4_word(fib.__bindgen_anon_4.ipv4_dst)
         } else {
             Addr::v6_words(fib.__bindgen_anon_4.ipv6_dst)
         }
     };
-    let link = if resolved {
+    hop.family = u32::from(fib.family);
+    hop.device = fib.ifindex;
+    hop.link = [0; 6];
+    if resolved {
         let ([a, b, c], [d, e, f]) = (words(fib.dmac), words(fib.smac));
-        [a, b, c, d, e, f]
-    } else {
-        [0; 6]
-    };
-    NextHop { gateway, device: fib.ifindex, epoch, link, family: u32::from(fib.family) }
+        hop.link = [a, b, c, d, e, f];
+    }
 }
 
 #[inline(always)]

@@ -2,13 +2,13 @@
 
 use crate::count::count;
 use crate::env::{self, Kernel};
-use crate::maps::{self, CONFIG, ICMP_TOKENS};
+use crate::maps::{self, CONFIG, ICMP_TOKENS, Work};
 use crate::route;
 use crate::tc_packet::TcPacket;
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::generated::bpf_redirect;
 use aya_ebpf::programs::TcContext;
-use proxy_common::abi::{Hook, Reason, TRANSLATED_MARK};
+use proxy_common::abi::{Hook, Reason, Scratch, TRANSLATED_MARK};
 use proxy_common::lb::{self, Direction, Edge, Path, Place, Verdict};
 use proxy_common::packet::{self, Parsed};
 
@@ -20,7 +20,7 @@ const TO_INGRESS: u64 = 1;
 /// Decides on a packet and carries the verdict out.
 #[inline(always)]
 pub fn run(ctx: &TcContext, edge: Edge, direction: Direction) -> i32 {
-    let Some(scratch) = maps::scratch() else { return NEXT };
+    let Some(work) = maps::work() else { return NEXT };
     let place = place(ctx, edge, direction);
     if direction == Direction::Ingress && edge == Edge::Outside && take_mark(ctx) {
         count(place.hook, Reason::Translated, ctx.len());
@@ -31,8 +31,10 @@ pub fn run(ctx: &TcContext, edge: Edge, direction: Direction) -> i32 {
     let (action, reason) = match packet::parse(&packet) {
         Err(reason) => (NEXT, reason),
         Ok(parsed) => {
-            let verdict = lb::decide(&mut Kernel::new(ctx.as_ptr()), &place, &parsed, scratch);
-            carry_out(&mut packet, &place, &parsed, &verdict)
+            work.parsed = parsed;
+            let Work { parsed, scratch } = work;
+            let verdict = lb::decide(&mut Kernel::new(ctx.as_ptr()), &place, parsed, scratch);
+            carry_out(&mut packet, &place, parsed, &verdict, scratch)
         }
     };
     count(place.hook, reason, length);
@@ -48,17 +50,17 @@ fn place(ctx: &TcContext, edge: Edge, direction: Direction) -> Place {
 }
 
 #[inline(always)]
-fn carry_out(packet: &mut TcPacket, place: &Place, parsed: &Parsed, verdict: &Verdict) -> (i32, Reason) {
+fn carry_out(packet: &mut TcPacket, place: &Place, parsed: &Parsed, verdict: &Verdict, scratch: &Scratch) -> (i32, Reason) {
     let reason = verdict.reason;
     match verdict.path {
         Path::Pass => (NEXT, reason),
         Path::Drop => (SHOT, reason),
-        Path::Stack => match packet::translate(packet, parsed, &verdict.to, false) {
+        Path::Stack => match packet::translate(packet, parsed, &scratch.to, false) {
             Some(()) => (NEXT, reason),
             None => (SHOT, Reason::RewriteFailed),
         },
-        Path::Out(hop) => match packet::translate(packet, parsed, &verdict.to, true) {
-            Some(()) => (route::redirect(&hop), reason),
+        Path::Out => match packet::translate(packet, parsed, &scratch.to, true) {
+            Some(()) => (route::redirect(&scratch.hop), reason),
             None => (SHOT, Reason::RewriteFailed),
         },
         Path::Reject => reject(packet, place, parsed, reason),

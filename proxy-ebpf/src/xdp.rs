@@ -2,13 +2,13 @@
 
 use crate::count::count;
 use crate::env::Kernel;
-use crate::maps;
+use crate::maps::{self, Work};
 use crate::xdp_packet::XdpPacket;
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_TX};
 use aya_ebpf::helpers::generated::{bpf_redirect, bpf_xdp_adjust_meta};
 use aya_ebpf::programs::XdpContext;
-use proxy_common::abi::{Hook, NextHop, Reason, TRANSLATED_MARK, Tuple};
+use proxy_common::abi::{Hook, NextHop, Reason, Scratch, TRANSLATED_MARK, Tuple};
 use proxy_common::lb::{self, Direction, Edge, Path, Place, Verdict};
 use proxy_common::packet::{self, Parsed};
 
@@ -18,13 +18,15 @@ pub fn run(ctx: &XdpContext) -> u32 {
     let mut packet = XdpPacket::new(ctx.ctx);
     let length = packet.len();
     let device = ctx.ingress_ifindex() as u32;
-    let Some(scratch) = maps::scratch() else { return XDP_PASS };
+    let Some(work) = maps::work() else { return XDP_PASS };
     let place = Place { hook: Hook::Xdp, edge: Edge::Outside, direction: Direction::Ingress, device, made_here: false };
     let (action, reason) = match packet::parse(&packet) {
         Err(reason) => (XDP_PASS, reason),
         Ok(parsed) => {
-            let verdict = lb::decide(&mut Kernel::new(ctx.as_ptr()), &place, &parsed, scratch);
-            carry_out(ctx, &mut packet, &parsed, &verdict)
+            work.parsed = parsed;
+            let Work { parsed, scratch } = work;
+            let verdict = lb::decide(&mut Kernel::new(ctx.as_ptr()), &place, parsed, scratch);
+            carry_out(ctx, &mut packet, parsed, &verdict, scratch)
         }
     };
     count(Hook::Xdp, reason, length);
@@ -32,23 +34,23 @@ pub fn run(ctx: &XdpContext) -> u32 {
 }
 
 #[inline(always)]
-fn carry_out(ctx: &XdpContext, packet: &mut XdpPacket, parsed: &Parsed, verdict: &Verdict) -> (u32, Reason) {
+fn carry_out(ctx: &XdpContext, packet: &mut XdpPacket, parsed: &Parsed, verdict: &Verdict, scratch: &Scratch) -> (u32, Reason) {
     match verdict.path {
         Path::Pass => (XDP_PASS, verdict.reason),
         Path::Drop | Path::Reject => (XDP_PASS, Reason::Deferred),
-        Path::Stack => pass_up(ctx, packet, parsed, verdict),
-        Path::Out(hop) => (send(ctx, packet, parsed, &verdict.to, &hop), verdict.reason),
+        Path::Stack => pass_up(ctx, packet, parsed, verdict.reason, &scratch.to),
+        Path::Out => (send(ctx, packet, parsed, &scratch.to, &scratch.hop), verdict.reason),
     }
 }
 
 /// Translates a packet for this node and marks it, so that tc leaves it alone.
 #[inline(always)]
-fn pass_up(ctx: &XdpContext, packet: &mut XdpPacket, parsed: &Parsed, verdict: &Verdict) -> (u32, Reason) {
+fn pass_up(ctx: &XdpContext, packet: &mut XdpPacket, parsed: &Parsed, reason: Reason, to: &Tuple) -> (u32, Reason) {
     if !mark(ctx) {
         return (XDP_PASS, Reason::Deferred);
     }
-    match packet::translate(packet, parsed, &verdict.to, false) {
-        Some(()) => (XDP_PASS, verdict.reason),
+    match packet::translate(packet, parsed, to, false) {
+        Some(()) => (XDP_PASS, reason),
         None => (XDP_DROP, Reason::RewriteFailed),
     }
 }

@@ -43,7 +43,8 @@ pub struct Tuple {
     pub dport: Port,
     /// Transport protocol.
     pub proto: Proto,
-    zero: [u8; 3],
+    zero: u8,
+    zeros: u16,
 }
 
 const V4_PREFIX: u32 = u32::from_ne_bytes([0, 0, 0xff, 0xff]);
@@ -201,12 +202,24 @@ impl Tuple {
     /// A tuple from its parts.
     #[inline(always)]
     pub const fn new(src: Addr, sport: Port, dst: Addr, dport: Port, proto: Proto) -> Self {
-        Self { src, dst, sport, dport, proto, zero: [0; 3] }
+        Self { src, dst, sport, dport, proto, zero: 0, zeros: 0 }
     }
 
     /// The tuple of packets in the other direction.
     #[inline(always)]
     pub const fn reversed(&self) -> Self {
         Self::new(self.dst, self.dport, self.src, self.sport, self.proto)
+    }
+
+    /// Writes the tuple of packets in the other direction, without a copy in between.
+    #[inline(always)]
+    pub const fn reverse_into(&self, out: &mut Self) {
+        out.src = self.dst;
+        out.dst = self.src;
+        out.sport = self.dport;
+        out.dport = self.sport;
+        out.proto = self.proto;
+        out.zero = 0;
+        out.zeros = 0;
     }
 }

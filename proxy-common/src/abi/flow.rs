@@ -75,6 +75,12 @@ impl FlowFlags {
     /// Both entries stand in the table of established flows.
     pub const ESTABLISHED: Self = Self(1 << 6);
 
+    /// Whether packets of the entry are redirected rather than passed on.
+    #[inline(always)]
+    pub const fn redirects(self) -> bool {
+        self.has(Self::MASQUERADE) || self.has(Self::FORWARD.with(Self::FROM_NODE))
+    }
+
     /// Whether all bits of `other` are set.
     #[inline(always)]
     pub const fn has(self, other: Self) -> bool {
@@ -102,14 +108,16 @@ impl FlowFlags {
     }
 }
 
-/// Value of SCRATCH, one per CPU: where a packet program makes a flow, since its stack is small. 232 bytes.
+/// Value of SCRATCH, one per CPU: what a packet program works on beside its small stack. 272 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct Scratch {
-    /// The entry in the making; after a new flow was opened, the client's entry.
-    pub flow: Flow,
-    /// The tuple towards the backend.
+    /// The tuple that the packet shall have.
     pub to: Tuple,
+    /// Where the packet goes, if not up the stack.
+    pub hop: NextHop,
+    /// A flow entry in the making.
+    pub flow: Flow,
     /// The reply's key.
     pub reply: Tuple,
     /// The client's key of a flow that may have to make room.

@@ -53,10 +53,4 @@ impl FrontendKey {
     pub const fn new(addr: Addr, port: Port, proto: Proto) -> Self {
         Self { addr, port, proto, zero: 0 }
     }
-
-    /// The key under which a NodePort stands that was dialled at this key's address.
-    #[inline(always)]
-    pub const fn node_port(&self) -> Self {
-        Self { addr: self.addr.any(), ..*self }
-    }
 }

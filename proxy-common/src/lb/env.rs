@@ -5,8 +5,20 @@ use crate::abi::{
     NextHop, PeerKey, PeerValue, Proto, ServiceId, ServiceWord, Tuple,
 };
 
-/// The tables of flows. TCP has its own, so that a storm of UDP evicts no connection; each has one for flows whose client has
-/// not yet answered the reply, so that a flood evicts only strangers.
+/// The classes of flows. TCP has tables of its own, so that a storm of UDP evicts no connection.
+///
+/// The class is decided once for a packet and handed down by value: so the verifier sees one path for each class, rather than
+/// two at every table that is named.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Class {
+    /// TCP.
+    Tcp,
+    /// Everything else.
+    Any,
+}
+
+/// The tables of flows. Each class has one for flows whose client has not yet answered the reply, so that a flood evicts only
+/// strangers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum FlowTable {
     /// Established TCP: FLOWS.
@@ -28,31 +40,11 @@ pub enum InsertError {
     Full,
 }
 
-/// What a route look-up is asked.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct RouteQuery {
-    /// The packet's source.
-    pub src: Addr,
-    /// Where it shall go.
-    pub dst: Addr,
-    /// The device at which the question arises.
-    pub device: u32,
-}
-
-/// A route.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Route {
-    /// Device, neighbour and, where known, link addresses.
-    pub hop: NextHop,
-    /// The source address that the route prefers, if it names one.
-    pub source: Option<Addr>,
-}
-
-/// What came of looking for a route.
-pub type Lookup = Option<Route>;
-
 /// Tables, clock, random numbers and the kernel's answers. Time is milliseconds of CLOCK_MONOTONIC_COARSE, modulo 2^32.
 pub trait Env {
+    /// A flow entry that was found, good until the next entry is removed.
+    type Entry: Copy;
+
     /// FRONTENDS.
     fn frontend(&self, key: &FrontendKey) -> Option<Frontend>;
     /// SERVICES: loads the word once, with acquire order.
@@ -72,8 +64,16 @@ pub trait Env {
     /// CONFIG.
     fn config(&self) -> Option<&Config>;
 
+    /// Looks for an entry of a flow table.
+    fn find_flow(&mut self, table: FlowTable, key: &Tuple) -> Option<Self::Entry>;
+    /// The entry that was found, to be read and changed in place.
+    fn entry(&mut self, entry: Self::Entry) -> &mut Flow;
     /// An entry of a flow table, to be read and changed in place.
-    fn flow(&mut self, table: FlowTable, key: &Tuple) -> Option<&mut Flow>;
+    #[inline(always)]
+    fn flow(&mut self, table: FlowTable, key: &Tuple) -> Option<&mut Flow> {
+        let entry = self.find_flow(table, key)?;
+        Some(self.entry(entry))
+    }
     /// Adds a flow entry.
     ///
     /// # Errors
@@ -93,30 +93,61 @@ pub trait Env {
     fn random(&mut self) -> u32;
     /// A number that goes up by one each time, for the search for ports.
     fn next_cursor(&mut self) -> u32;
-    /// The kernel's route for a packet.
-    fn route(&mut self, query: &RouteQuery) -> Lookup;
+    /// The kernel's route for a packet from a source to a destination, asked at a device: writes the next hop (link addresses zero while the neighbour is not resolved) and
+    /// returns the source address that the route prefers. `None` without a route.
+    fn route(&mut self, between: (&Addr, &Addr), device: u32, hop: &mut NextHop) -> Option<Addr>;
     /// Whether a socket of this node uses the tuple (source = this node).
     fn has_socket(&mut self, tuple: &Tuple) -> bool;
     /// Counts a new connection of a service.
     fn count_connection(&mut self, service: ServiceId);
+
+    /// Runs `step` up to `times` times, until it says that it is done. (The kernel verifies the body of `bpf_loop` once, where it
+    /// would follow a plain loop through each turn.)
+    fn repeat<S: Step>(&mut self, times: u32, step: &mut S);
 }
 
-impl FlowTable {
-    /// The table for established flows of a protocol.
+/// The body of a bounded loop.
+pub trait Step {
+    /// One turn, the `turn`-th from 0. Whether that was the last.
+    fn step<E: Env>(&mut self, env: &mut E, turn: u32) -> bool;
+}
+
+impl Class {
+    /// The class of a protocol's flows.
     #[inline(always)]
-    pub const fn established(proto: Proto) -> Self {
+    pub const fn of(proto: Proto) -> Self {
         match proto {
             Proto::TCP => Self::Tcp,
             _ => Self::Any,
         }
     }
 
-    /// The table for embryonic flows of a protocol.
+    /// The table of established flows.
     #[inline(always)]
-    pub const fn embryonic(proto: Proto) -> Self {
-        match proto {
-            Proto::TCP => Self::TcpNew,
-            _ => Self::AnyNew,
+    pub const fn established(self) -> FlowTable {
+        match self {
+            Self::Tcp => FlowTable::Tcp,
+            Self::Any => FlowTable::Any,
+        }
+    }
+
+    /// The table of embryonic flows.
+    #[inline(always)]
+    pub const fn embryonic(self) -> FlowTable {
+        match self {
+            Self::Tcp => FlowTable::TcpNew,
+            Self::Any => FlowTable::AnyNew,
+        }
+    }
+}
+
+impl FlowTable {
+    /// The class of the table's flows.
+    #[inline(always)]
+    pub const fn class(self) -> Class {
+        match self {
+            Self::Tcp | Self::TcpNew => Class::Tcp,
+            Self::Any | Self::AnyNew => Class::Any,
         }
     }
 }

@@ -5,8 +5,8 @@
 
 use super::packet::{Place, Verdict};
 use super::select::serves;
-use super::{Env, FlowTable, Path, RouteQuery};
-use crate::abi::{Flow, FlowFlags, NextHop, Proto, Reason, Scratch, Tuple};
+use super::{Class, Env, FlowTable};
+use crate::abi::{Flow, FlowFlags, NextHop, Reason, Scratch, Tuple};
 use crate::packet::Parsed;
 
 /// How often a client's packets look whether the reply's entry is in place, in milliseconds: so long may replies go astray
@@ -17,43 +17,41 @@ const CLOSING: FlowFlags = FlowFlags::FIN.with(FlowFlags::RST);
 
 /// The verdict on a packet of a known flow; `None` if there is no flow, or one that must start anew.
 #[inline(always)]
-pub fn follow<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, scratch: &mut Scratch) -> Option<Verdict> {
-    let key = &parsed.tuple;
-    let hit = find(env, place, parsed)?;
-    if hit.flags.has(FlowFlags::FORWARD) && needs_care(parsed, &hit) && !tend(env, key, parsed, hit.table, scratch) {
-        return None;
-    }
-    deliver(env, place, parsed, &hit)
-}
-
-/// What a packet needs of the entry that it met, with what the packet changed in it.
-struct Hit {
-    to: Tuple,
-    flags: FlowFlags,
-    hop: NextHop,
-    table: FlowTable,
-    check_due: bool,
-}
-
-#[inline(always)]
-fn find<E: Env>(env: &mut E, place: &Place, parsed: &Parsed) -> Option<Hit> {
-    let proto = parsed.tuple.proto;
-    let (established, embryonic) = (FlowTable::established(proto), FlowTable::embryonic(proto));
-    // A flow may move from the second to the first between two look-ups, so the first is asked again.
-    find_in(env, place, parsed, established)
-        .or_else(|| find_in(env, place, parsed, embryonic))
-        .or_else(|| find_in(env, place, parsed, established))
-}
-
-#[inline(always)]
-fn find_in<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, table: FlowTable) -> Option<Hit> {
+pub fn follow<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, class: Class, scratch: &mut Scratch) -> Option<Verdict> {
+    let (found, table) = find(env, place, &parsed.tuple, class)?;
     let now = env.now();
-    let entry = env.flow(table, &parsed.tuple)?;
-    if !place.sees(entry.flags) {
+    let entry = env.entry(found);
+    let check_due = touch(entry, parsed, now);
+    let flags = entry.flags;
+    let hit = Hit { table, flags };
+    scratch.to = entry.to;
+    scratch.hop = entry.hop;
+    if flags.has(FlowFlags::FORWARD) && (check_due || needs_care(parsed, &hit)) && !tend(env, parsed, table, scratch) {
         return None;
     }
-    let check_due = touch(entry, parsed, now);
-    Some(Hit { to: entry.to, flags: entry.flags, hop: entry.hop, table, check_due })
+    Some(deliver(env, place, parsed, &hit, scratch))
+}
+
+/// The entry that a packet met.
+struct Hit {
+    table: FlowTable,
+    flags: FlowFlags,
+}
+
+/// Finds the packet's entry. A flow may move from the second table to the first between two look-ups, so the first is asked
+/// again.
+#[inline(always)]
+fn find<E: Env>(env: &mut E, place: &Place, key: &Tuple, class: Class) -> Option<(E::Entry, FlowTable)> {
+    let (established, embryonic) = (class.established(), class.embryonic());
+    find_in(env, place, key, established)
+        .or_else(|| find_in(env, place, key, embryonic))
+        .or_else(|| find_in(env, place, key, established))
+}
+
+#[inline(always)]
+fn find_in<E: Env>(env: &mut E, place: &Place, key: &Tuple, table: FlowTable) -> Option<(E::Entry, FlowTable)> {
+    let entry = env.find_flow(table, key)?;
+    place.sees(env.entry(entry).flags).then_some((entry, table))
 }
 
 /// Notes a packet in its entry. Memory that other CPUs read is written only if it changes.
@@ -82,7 +80,7 @@ fn touch(entry: &mut Flow, parsed: &Parsed, now: u32) -> bool {
 /// Whether a client's packet is more than the next one of an established connection.
 #[inline(always)]
 fn needs_care(parsed: &Parsed, hit: &Hit) -> bool {
-    parsed.tcp.opens() || parsed.tuple.proto != Proto::TCP || hit.check_due || !hit.flags.has(FlowFlags::ESTABLISHED)
+    parsed.tcp.opens() || hit.table.class() != Class::Tcp || !hit.flags.has(FlowFlags::ESTABLISHED)
 }
 
 /// Sees to the flow of a client's packet: moves it once answered, restores its reply entry. `false` if the packet begins a new
@@ -90,17 +88,18 @@ fn needs_care(parsed: &Parsed, hit: &Hit) -> bool {
 ///
 /// A function of its own, with a stack of its own.
 #[inline(never)]
-fn tend<E: Env>(env: &mut E, key: &Tuple, parsed: &Parsed, table: FlowTable, scratch: &mut Scratch) -> bool {
+fn tend<E: Env>(env: &mut E, parsed: &Parsed, table: FlowTable, scratch: &mut Scratch) -> bool {
+    let key = &parsed.tuple;
     let Some(entry) = env.flow(table, key) else { return false };
     scratch.flow = *entry;
-    scratch.reply = scratch.flow.to.reversed();
+    scratch.flow.to.reverse_into(&mut scratch.reply);
     let opens = parsed.tcp.opens();
     if !continues(env, key, opens, table, scratch) {
-        remove_pair(env, key, &scratch.reply);
+        remove_pair(env, table.class(), key, &scratch.reply);
         return false;
     }
     if !scratch.flow.flags.has(FlowFlags::ESTABLISHED) && !opens {
-        promote(env, key, scratch);
+        promote(env, key, table.class(), scratch);
     }
     true
 }
@@ -108,7 +107,7 @@ fn tend<E: Env>(env: &mut E, key: &Tuple, parsed: &Parsed, table: FlowTable, scr
 /// Whether the client's packet belongs to this flow still, rather than to a new one on the same tuple.
 #[inline(always)]
 fn continues<E: Env>(env: &mut E, key: &Tuple, opens: bool, table: FlowTable, scratch: &mut Scratch) -> bool {
-    let judged_anew = opens || key.proto != Proto::TCP;
+    let judged_anew = opens || table.class() != Class::Tcp;
     if judged_anew && !serves(env, scratch.flow.backend, scratch.flow.generation) {
         return false;
     }
@@ -130,20 +129,19 @@ fn continues<E: Env>(env: &mut E, key: &Tuple, opens: bool, table: FlowTable, sc
 #[inline(always)]
 fn restore_reply<E: Env>(env: &mut E, key: &Tuple, table: FlowTable, scratch: &mut Scratch) {
     let forward = scratch.flow;
-    scratch.flow.to = key.reversed();
+    key.reverse_into(&mut scratch.flow.to);
     scratch.flow.flags = forward.flags.without(FlowFlags::FORWARD.with(CLOSING));
     scratch.flow.hop = NextHop::NONE;
     let _ = env.insert_flow(table, &scratch.reply, &scratch.flow);
-    scratch.flow.to = scratch.reply.reversed();
+    scratch.reply.reverse_into(&mut scratch.flow.to);
     scratch.flow.flags = forward.flags;
     scratch.flow.hop = forward.hop;
 }
 
 /// Moves a flow whose client has answered the reply to the table of established ones.
 #[inline(always)]
-fn promote<E: Env>(env: &mut E, key: &Tuple, scratch: &mut Scratch) {
-    let embryonic = FlowTable::embryonic(key.proto);
-    let established = FlowTable::established(key.proto);
+fn promote<E: Env>(env: &mut E, key: &Tuple, class: Class, scratch: &mut Scratch) {
+    let (established, embryonic) = (class.established(), class.embryonic());
     let Some(entry) = env.flow(embryonic, &scratch.reply) else { return };
     scratch.flow = *entry;
     if !scratch.flow.flags.has(FlowFlags::ANSWERED) {
@@ -165,35 +163,38 @@ fn promote<E: Env>(env: &mut E, key: &Tuple, scratch: &mut Scratch) {
 }
 
 #[inline(always)]
-fn deliver<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, hit: &Hit) -> Option<Verdict> {
-    let forward = hit.flags.has(FlowFlags::FORWARD);
-    let reason = if forward { Reason::Forward } else { Reason::Reply };
-    let redirected = hit.flags.has(FlowFlags::MASQUERADE) || (forward && hit.flags.has(FlowFlags::FROM_NODE));
-    if !redirected {
-        return Some(Verdict { reason, path: Path::Stack, to: hit.to });
-    }
-    let epoch = env.config()?.epoch;
-    let mut hop = hit.hop;
-    if hop.device == 0 || hop.epoch != epoch {
-        let query = RouteQuery { src: hit.to.src, dst: hit.to.dst, device: place.device };
-        match env.route(&query) {
-            Some(route) => hop = route.hop,
-            None => return Some(place.refuse(parsed, Reason::NoRoute)),
+fn deliver<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, hit: &Hit, scratch: &mut Scratch) -> Verdict {
+    let reason = if hit.flags.has(FlowFlags::FORWARD) { Reason::Forward } else { Reason::Reply };
+    let redirected = hit.flags.redirects();
+    if redirected {
+        let epoch = env.config().map_or(0, |config| config.epoch);
+        let is_old = scratch.hop.device == 0 || scratch.hop.epoch != epoch;
+        if is_old && !renew_hop(env, place, hit, parsed, scratch) {
+            return place.refuse(Reason::NoRoute);
         }
-        if let Some(entry) = env.flow(hit.table, &parsed.tuple) {
-            entry.hop = hop;
+        if !place.reaches(env, &scratch.hop) {
+            return place.refuse(Reason::Deferred);
         }
     }
-    if !place.reaches(env, &hop) {
-        return Some(place.refuse(parsed, Reason::Deferred));
+    place.translate(parsed, reason, redirected)
+}
+
+/// Asks for the route again, since routes or neighbours have changed, and keeps the answer with the flow.
+#[inline(always)]
+fn renew_hop<E: Env>(env: &mut E, place: &Place, hit: &Hit, parsed: &Parsed, scratch: &mut Scratch) -> bool {
+    if env.route((&scratch.to.src, &scratch.to.dst), place.device, &mut scratch.hop).is_none() {
+        return false;
     }
-    Some(place.send_out(parsed, reason, hit.to, hop))
+    if let Some(entry) = env.flow(hit.table, &parsed.tuple) {
+        entry.hop = scratch.hop;
+    }
+    true
 }
 
 /// Removes a flow: the client's key and the reply's.
 #[inline(always)]
-pub(super) fn remove_pair<E: Env>(env: &mut E, key: &Tuple, reply: &Tuple) {
-    for table in [FlowTable::established(key.proto), FlowTable::embryonic(key.proto)] {
+pub(super) fn remove_pair<E: Env>(env: &mut E, class: Class, key: &Tuple, reply: &Tuple) {
+    for table in [class.established(), class.embryonic()] {
         env.remove_flow(table, key);
         env.remove_flow(table, reply);
     }

@@ -13,7 +13,7 @@ mod select;
 mod snat;
 mod socket;
 
-pub use env::{Env, FlowTable, InsertError, Lookup, Route, RouteQuery};
+pub use env::{Class, Env, FlowTable, InsertError, Step};
 pub use packet::{Direction, Edge, Path, Place, Verdict, decide};
 pub use rate::{seeded, take_token};
 pub use socket::{Caller, Dialled, Sent, connect, peer_name, receive, send};

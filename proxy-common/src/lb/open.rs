@@ -2,68 +2,71 @@
 
 use super::packet::Place;
 use super::select::{Selected, select};
-use super::{Env, FlowTable, InsertError, RouteQuery, frontend, snat};
-use crate::abi::{
-    Addr, AddressFlags, Backend, BackendId, Family, Flow, FlowFlags, Frontend, FrontendKey, FrontendKind, NextHop, Proto,
-    Reason, Scratch, Tuple,
-};
+use super::{Class, Env, FlowTable, InsertError, frontend, snat};
+use crate::abi::{Addr, AddressFlags, Backend, Family, FlowFlags, FrontendKey, FrontendKind, NextHop, Reason, Scratch, Tuple};
 use crate::packet::Parsed;
 
-/// Judges a packet of no known flow. If the reason is to translate, `scratch.flow` is the client's entry of the flow.
+/// Judges a packet of no known flow. If the reason is to translate, `scratch` holds what the flow will be: backend, kind,
+/// destination, source address and next hop.
 ///
 /// A function of its own, with a stack of its own.
 #[inline(never)]
-pub fn open<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, scratch: &mut Scratch) -> Reason {
-    match try_open(env, place, parsed, scratch) {
+pub fn choose<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, class: Class, scratch: &mut Scratch) -> Reason {
+    match try_choose(env, place, parsed, class, scratch) {
+        Ok(()) => Reason::Opened,
+        Err(reason) => reason,
+    }
+}
+
+#[inline(always)]
+fn try_choose<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, class: Class, scratch: &mut Scratch) -> Result<(), Reason> {
+    let tuple = &parsed.tuple;
+    let key = FrontendKey::new(tuple.dst, tuple.dport, tuple.proto);
+    let frontend = frontend::for_packet(env, key).ok_or(Reason::Untouched)?;
+    if class == Class::Tcp && !parsed.tcp.opens() {
+        return Err(Reason::MidFlow);
+    }
+    let (id, backend) = match select(env, frontend.service) {
+        Selected::Nothing => return Err(Reason::Untouched),
+        Selected::NoEndpoint => return Err(Reason::NoEndpoint),
+        Selected::Backend(id, backend) => (id, backend),
+    };
+    scratch.to = *tuple;
+    scratch.to.dst = backend.addr;
+    scratch.to.dport = backend.port;
+    scratch.hop = NextHop::NONE;
+    let flags = kind_of_flow(env, place, tuple, frontend.kind, &backend)?;
+    scratch.flow.service = frontend.service;
+    scratch.flow.backend = id;
+    scratch.flow.generation = backend.generation;
+    scratch.flow.flags = flags;
+    if flags == FlowFlags::default() { Ok(()) } else { find_way(env, place, tuple, flags, scratch) }
+}
+
+/// Opens the flow that was chosen: takes a tuple towards the backend, the reply's entry first, and makes the client's entry.
+///
+/// A function of its own, with a stack of its own.
+#[inline(never)]
+pub fn establish<E: Env>(env: &mut E, tuple: &Tuple, class: Class, scratch: &mut Scratch) -> Reason {
+    match try_establish(env, tuple, class, scratch) {
         Ok(reason) | Err(reason) => reason,
     }
 }
 
 #[inline(always)]
-fn try_open<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, scratch: &mut Scratch) -> Result<Reason, Reason> {
-    let tuple = &parsed.tuple;
-    let key = FrontendKey::new(tuple.dst, tuple.dport, tuple.proto);
-    let frontend = frontend::for_packet(env, &key).ok_or(Reason::Untouched)?;
-    if tuple.proto == Proto::TCP && !parsed.tcp.opens() {
-        return Err(Reason::MidFlow);
-    }
-    match select(env, frontend.service) {
-        Selected::Nothing => Err(Reason::Untouched),
-        Selected::NoEndpoint => Err(Reason::NoEndpoint),
-        Selected::Backend(id, backend) => establish(env, place, tuple, frontend, (id, &backend), scratch),
-    }
-}
-
-#[inline(always)]
-fn establish<E: Env>(
-    env: &mut E,
-    place: &Place,
-    tuple: &Tuple,
-    frontend: Frontend,
-    (id, backend): (BackendId, &Backend),
-    scratch: &mut Scratch,
-) -> Result<Reason, Reason> {
-    let flags = kind_of_flow(env, place, tuple, frontend.kind, backend)?;
-    scratch.to = Tuple::new(tuple.src, tuple.sport, backend.addr, backend.port, tuple.proto);
-    let hop = if flags == FlowFlags::default() { NextHop::NONE } else { find_way(env, place, tuple, flags, scratch)? };
-    let now = env.now();
-    scratch.flow = Flow {
-        to: tuple.reversed(),
-        service: frontend.service,
-        backend: id,
-        generation: backend.generation,
-        flags,
-        seen: now,
-        checked: now,
-        hop: NextHop::NONE,
-    };
-    let reason = take_tuple(env, scratch)?;
+fn try_establish<E: Env>(env: &mut E, tuple: &Tuple, class: Class, scratch: &mut Scratch) -> Result<Reason, Reason> {
+    let flow = &mut scratch.flow;
+    tuple.reverse_into(&mut flow.to);
+    flow.seen = env.now();
+    flow.checked = flow.seen;
+    flow.hop = NextHop::NONE;
+    let reason = take_tuple(env, class, scratch)?;
     scratch.flow.to = scratch.to;
-    scratch.flow.flags = flags.with(FlowFlags::FORWARD);
-    scratch.flow.hop = hop;
-    let embryonic = FlowTable::embryonic(tuple.proto);
+    scratch.flow.flags = scratch.flow.flags.with(FlowFlags::FORWARD);
+    scratch.flow.hop = scratch.hop;
+    let embryonic = class.embryonic();
     match env.insert_flow(embryonic, tuple, &scratch.flow) {
-        Ok(()) => env.count_connection(frontend.service),
+        Ok(()) => env.count_connection(scratch.flow.service),
         Err(error) => {
             env.remove_flow(embryonic, &scratch.reply);
             adopt_winner(env, embryonic, tuple, error, scratch)?;
@@ -82,7 +85,10 @@ fn adopt_winner<E: Env>(
     scratch: &mut Scratch,
 ) -> Result<(), Reason> {
     match env.flow(table, tuple) {
-        Some(winner) if error == InsertError::Exists => scratch.flow = *winner,
+        Some(winner) if error == InsertError::Exists => {
+            scratch.to = winner.to;
+            scratch.hop = winner.hop;
+        }
         _ => return Err(Reason::FlowTableFull),
     }
     Ok(())
@@ -124,28 +130,15 @@ fn masquerades<E: Env>(env: &E, tuple: &Tuple, kind: FrontendKind, backend: &Bac
 
 /// Finds the next hop towards the backend, and for a masqueraded flow the source that goes with it.
 #[inline(always)]
-fn find_way<E: Env>(
-    env: &mut E,
-    place: &Place,
-    tuple: &Tuple,
-    flags: FlowFlags,
-    scratch: &mut Scratch,
-) -> Result<NextHop, Reason> {
-    let query = RouteQuery { src: tuple.src, dst: scratch.to.dst, device: place.device };
-    let route = env.route(&query).ok_or(Reason::NoRoute)?;
-    if !place.reaches(env, &route.hop) {
+fn find_way<E: Env>(env: &mut E, place: &Place, tuple: &Tuple, flags: FlowFlags, scratch: &mut Scratch) -> Result<(), Reason> {
+    let source = env.route((&tuple.src, &scratch.to.dst), place.device, &mut scratch.hop).ok_or(Reason::NoRoute)?;
+    if !place.reaches(env, &scratch.hop) {
         return Err(Reason::Deferred);
     }
     if flags.has(FlowFlags::MASQUERADE) {
-        scratch.to.src = route.source.or_else(|| primary(env, &scratch.to.dst)).ok_or(Reason::NoRoute)?;
+        scratch.to.src = source;
     }
-    Ok(route.hop)
-}
-
-#[inline(always)]
-fn primary<E: Env>(env: &E, addr: &Addr) -> Option<Addr> {
-    let primary = env.config()?.primary[family_index(addr)];
-    (primary != Addr::ANY_V6 && primary != Addr::ANY_V4).then_some(primary)
+    Ok(())
 }
 
 #[inline(always)]
@@ -159,14 +152,14 @@ fn family_index(addr: &Addr) -> usize {
 /// Takes the tuple `scratch.to` for the reply entry `scratch.flow`: with the client's own port if the client's address stays
 /// and no other flow holds it, else with another port.
 #[inline(always)]
-fn take_tuple<E: Env>(env: &mut E, scratch: &mut Scratch) -> Result<Reason, Reason> {
+fn take_tuple<E: Env>(env: &mut E, class: Class, scratch: &mut Scratch) -> Result<Reason, Reason> {
     if scratch.flow.flags.has(FlowFlags::MASQUERADE) {
-        snat::claim(env, scratch)?;
+        snat::claim(env, class, scratch)?;
         return Ok(Reason::Opened);
     }
-    scratch.reply = scratch.to.reversed();
-    let established = FlowTable::established(scratch.to.proto);
-    let embryonic = FlowTable::embryonic(scratch.to.proto);
+    scratch.to.reverse_into(&mut scratch.reply);
+    let established = class.established();
+    let embryonic = class.embryonic();
     // A reply entry of the same client and frontend is what an evicted flow left behind.
     for table in [established, embryonic] {
         let own = env.flow(table, &scratch.reply).is_some_and(|entry| entry.to == scratch.flow.to);
@@ -181,6 +174,6 @@ fn take_tuple<E: Env>(env: &mut E, scratch: &mut Scratch) -> Result<Reason, Reas
             Err(InsertError::Exists) => {}
         }
     }
-    snat::claim(env, scratch)?;
+    snat::claim(env, class, scratch)?;
     Ok(Reason::PortExchanged)
 }

@@ -2,9 +2,9 @@
 //!
 //! The decision changes flow tables but never the packet; [`Verdict`] says what shall become of it.
 
-use super::open::open;
-use super::{Env, flow};
-use crate::abi::{DeviceFlags, Disposition, FlowFlags, Hook, NextHop, Reason, Scratch, Tuple};
+use super::open::{choose, establish};
+use super::{Class, Env, flow};
+use crate::abi::{DeviceFlags, Disposition, FlowFlags, Hook, NextHop, Reason, Scratch};
 use crate::packet::Parsed;
 
 /// Which way a packet passes a device, seen from the node's stack.
@@ -45,10 +45,10 @@ pub struct Place {
 pub enum Path {
     /// On, as it came.
     Pass,
-    /// On, with the tuple [`Verdict::to`].
+    /// On, with the tuple [`Scratch::to`].
     Stack,
-    /// Out to a next hop, with the tuple [`Verdict::to`].
-    Out(NextHop),
+    /// Out to [`Scratch::hop`], with the tuple [`Scratch::to`].
+    Out,
     /// Back, as a *port unreachable*.
     Reject,
     /// Nowhere.
@@ -62,28 +62,26 @@ pub struct Verdict {
     pub reason: Reason,
     /// Where it goes.
     pub path: Path,
-    /// The tuple it shall have; meaningless unless `path` is [`Path::Stack`] or [`Path::Out`].
-    pub to: Tuple,
 }
 
 /// Decides on a packet. Flow entries are made, moved and marked; the packet is not touched.
 #[inline(always)]
 pub fn decide<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, scratch: &mut Scratch) -> Verdict {
-    if let Some(verdict) = flow::follow(env, place, parsed, scratch) {
+    let class = Class::of(parsed.tuple.proto);
+    if let Some(verdict) = flow::follow(env, place, parsed, class, scratch) {
         return verdict;
     }
     if !place.opens() {
-        return place.refuse(parsed, Reason::Untouched);
+        return place.refuse(Reason::Untouched);
     }
-    let reason = open(env, place, parsed, scratch);
+    let mut reason = choose(env, place, parsed, class, scratch);
+    if reason.disposition() == Disposition::Translate {
+        reason = establish(env, &parsed.tuple, class, scratch);
+    }
     if reason.disposition() != Disposition::Translate {
-        return place.refuse(parsed, reason);
+        return place.refuse(reason);
     }
-    let made = &scratch.flow;
-    if made.flags.any(FlowFlags::MASQUERADE.with(FlowFlags::FROM_NODE)) {
-        return place.send_out(parsed, reason, made.to, made.hop);
-    }
-    Verdict { reason, path: Path::Stack, to: made.to }
+    place.translate(parsed, reason, scratch.flow.flags.redirects())
 }
 
 impl Place {
@@ -115,22 +113,25 @@ impl Place {
 
     /// The verdict for a reason that leaves the packet untranslated. What XDP cannot finish it leaves to tc.
     #[inline(always)]
-    pub(super) fn refuse(&self, parsed: &Parsed, reason: Reason) -> Verdict {
+    pub(super) fn refuse(&self, reason: Reason) -> Verdict {
         let path = match reason.disposition() {
             Disposition::Pass | Disposition::Translate => Path::Pass,
-            _ if self.hook == Hook::Xdp => return self.refuse(parsed, Reason::Deferred),
+            _ if self.hook == Hook::Xdp => return Verdict { reason: Reason::Deferred, path: Path::Pass },
             Disposition::Reject => Path::Reject,
             Disposition::Drop => Path::Drop,
         };
-        Verdict { reason, path, to: parsed.tuple }
+        Verdict { reason, path }
     }
 
-    /// The verdict for a translated packet that leaves towards `hop`.
+    /// The verdict for a translated packet: up the stack, or out as a router forwards it.
     #[inline(always)]
-    pub(super) fn send_out(&self, parsed: &Parsed, reason: Reason, to: Tuple, hop: NextHop) -> Verdict {
-        if parsed.hop_limit <= 1 {
-            return self.refuse(parsed, Reason::HopLimit);
+    pub(super) fn translate(&self, parsed: &Parsed, reason: Reason, redirected: bool) -> Verdict {
+        if !redirected {
+            return Verdict { reason, path: Path::Stack };
         }
-        Verdict { reason, path: Path::Out(hop), to }
+        if parsed.hop_limit <= 1 {
+            return self.refuse(Reason::HopLimit);
+        }
+        Verdict { reason, path: Path::Out }
     }
 }

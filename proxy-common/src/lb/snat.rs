@@ -2,17 +2,29 @@
 
 use super::flow::{is_over, remove_pair};
 use super::select::scale;
-use super::{Env, FlowTable, InsertError};
+use super::{Class, Env, FlowTable, InsertError, Step};
 use crate::abi::{Config, Port, Reason, Scratch};
 
 /// How many ports are tried: half at random, which finds one at once while there are many, half onward from a cursor, which
 /// finds the last ones.
 const TRIES: u32 = 32;
 
-/// What became of a try.
-enum Try {
-    Taken,
+/// The search for a port, one try a turn.
+struct Search<'a> {
+    scratch: &'a mut Scratch,
+    class: Class,
+    outcome: Outcome,
+}
+
+/// How far a search has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// Every port tried so far is in use.
     InUse,
+    /// A port is taken.
+    Taken,
+    /// No port can be taken, for this reason.
+    Failed(Reason),
 }
 
 /// Finds a free source port for `scratch.to` and takes it by inserting the reply's entry `scratch.flow` under `scratch.reply`.
@@ -21,55 +33,62 @@ enum Try {
 /// # Errors
 /// [`Reason::PortsExhausted`] if all that were tried are in use, [`Reason::FlowTableFull`].
 #[inline(always)]
-pub fn claim<E: Env>(env: &mut E, scratch: &mut Scratch) -> Result<(), Reason> {
+pub fn claim<E: Env>(env: &mut E, class: Class, scratch: &mut Scratch) -> Result<(), Reason> {
     scratch.victim_port = Scratch::NO_VICTIM;
-    for attempt in 0..TRIES {
-        let uniform = attempt < TRIES / 2;
-        let number = if uniform { env.random() } else { env.next_cursor() };
-        let config = env.config().ok_or(Reason::PortsExhausted)?;
-        let check_sockets = config.check_sockets != 0;
-        scratch.to.sport = port_at(config, number, uniform).ok_or(Reason::PortsExhausted)?;
-        if check_sockets && env.has_socket(&scratch.to) {
-            continue;
-        }
-        if let Try::Taken = attempt_port(env, scratch)? {
-            return Ok(());
+    let mut search = Search { scratch, class, outcome: Outcome::InUse };
+    env.repeat(TRIES, &mut search);
+    match search.outcome {
+        Outcome::Taken => Ok(()),
+        Outcome::Failed(reason) => Err(reason),
+        Outcome::InUse => replace_victim(env, class, scratch),
+    }
+}
+
+impl Step for Search<'_> {
+    #[inline(always)]
+    fn step<E: Env>(&mut self, env: &mut E, turn: u32) -> bool {
+        self.outcome = attempt(env, self.class, self.scratch, turn < TRIES / 2);
+        self.outcome != Outcome::InUse
+    }
+}
+
+/// Tries one port.
+#[inline(always)]
+fn attempt<E: Env>(env: &mut E, class: Class, scratch: &mut Scratch, uniform: bool) -> Outcome {
+    let number = if uniform { env.random() } else { env.next_cursor() };
+    let Some(config) = env.config() else { return Outcome::Failed(Reason::PortsExhausted) };
+    let check_sockets = config.check_sockets != 0;
+    let Some(port) = port_at(config, number, uniform) else { return Outcome::Failed(Reason::PortsExhausted) };
+    scratch.to.sport = port;
+    if check_sockets && env.has_socket(&scratch.to) {
+        return Outcome::InUse;
+    }
+    scratch.to.reverse_into(&mut scratch.reply);
+    if note_holder(env, class.established(), scratch) {
+        return Outcome::InUse;
+    }
+    match env.insert_flow(class.embryonic(), &scratch.reply, &scratch.flow) {
+        Ok(()) => Outcome::Taken,
+        Err(InsertError::Full) => Outcome::Failed(Reason::FlowTableFull),
+        Err(InsertError::Exists) => {
+            note_holder(env, class.embryonic(), scratch);
+            Outcome::InUse
         }
     }
-    replace_victim(env, scratch)
 }
 
 #[inline(always)]
-fn replace_victim<E: Env>(env: &mut E, scratch: &mut Scratch) -> Result<(), Reason> {
+fn replace_victim<E: Env>(env: &mut E, class: Class, scratch: &mut Scratch) -> Result<(), Reason> {
     if scratch.victim_port == Scratch::NO_VICTIM {
         return Err(Reason::PortsExhausted);
     }
     scratch.to.sport = Port::from_wire(scratch.victim_port as u16);
-    scratch.reply = scratch.to.reversed();
-    remove_pair(env, &scratch.victim, &scratch.reply);
-    match env.insert_flow(FlowTable::embryonic(scratch.to.proto), &scratch.reply, &scratch.flow) {
+    scratch.to.reverse_into(&mut scratch.reply);
+    remove_pair(env, class, &scratch.victim, &scratch.reply);
+    match env.insert_flow(class.embryonic(), &scratch.reply, &scratch.flow) {
         Ok(()) => Ok(()),
         Err(InsertError::Exists) => Err(Reason::PortsExhausted),
         Err(InsertError::Full) => Err(Reason::FlowTableFull),
-    }
-}
-
-/// Tries to take the tuple as it stands; remembers its holder if that is over.
-#[inline(always)]
-fn attempt_port<E: Env>(env: &mut E, scratch: &mut Scratch) -> Result<Try, Reason> {
-    scratch.reply = scratch.to.reversed();
-    let established = FlowTable::established(scratch.to.proto);
-    let embryonic = FlowTable::embryonic(scratch.to.proto);
-    if note_holder(env, established, scratch) {
-        return Ok(Try::InUse);
-    }
-    match env.insert_flow(embryonic, &scratch.reply, &scratch.flow) {
-        Ok(()) => Ok(Try::Taken),
-        Err(InsertError::Full) => Err(Reason::FlowTableFull),
-        Err(InsertError::Exists) => {
-            note_holder(env, embryonic, scratch);
-            Ok(Try::InUse)
-        }
     }
 }
 

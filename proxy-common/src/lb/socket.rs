@@ -31,7 +31,7 @@ const DRAWS: u32 = 4;
 #[inline(always)]
 pub fn connect<E: Env>(env: &mut E, caller: Caller, addr: Addr, port: Port, proto: Proto) -> Dialled {
     let key = FrontendKey::new(addr, port, proto);
-    let Some(frontend) = frontend::for_socket(env, &key, is_own(env, caller)) else { return Dialled::Untouched };
+    let Some(frontend) = frontend::for_socket(env, key, is_own(env, caller)) else { return Dialled::Untouched };
     match select(env, frontend.service) {
         Selected::Nothing => Dialled::Untouched,
         Selected::NoEndpoint => Dialled::Refused(Reason::NoEndpoint),
@@ -66,7 +66,7 @@ pub enum Sent {
 #[inline(always)]
 pub fn send<E: Env>(env: &mut E, caller: Caller, addr: Addr, port: Port) -> Sent {
     let key = FrontendKey::new(addr, port, Proto::UDP);
-    let Some(frontend) = frontend::for_socket(env, &key, is_own(env, caller)) else { return Sent::Untouched };
+    let Some(frontend) = frontend::for_socket(env, key, is_own(env, caller)) else { return Sent::Untouched };
     let to = PeerKey::to_frontend(caller.socket, addr, port);
     if let Some(peer) = env.peer(&to)
         && serves(env, peer.backend, peer.generation)

@@ -18,8 +18,9 @@ const HOP_LIMIT: u8 = 64;
 /// Replaces the frame by a *port unreachable* to its sender, from the address that was dialled, back over the link it came
 /// from. It quotes the network header and the transport header without options.
 ///
-/// `None` if the frame cannot be written; it may then be half written and must be dropped.
-#[inline(always)]
+/// `None` if the frame cannot be written; it may then be half written and must be dropped. A function of its own, with a stack
+/// of its own.
+#[inline(never)]
 pub fn reject<P: Packet>(packet: &mut P, parsed: &Parsed) -> Option<()> {
     let is_tcp = parsed.tuple.proto == Proto::TCP;
     let quoted = if is_tcp { size_of::<Tcp>() } else { size_of::<Udp>() };
