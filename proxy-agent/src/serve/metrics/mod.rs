@@ -7,22 +7,14 @@
 //! docs/metrics.md lists each one; a test holds that list and the registry together.
 
 mod kubeproxy;
+mod label;
 mod maps;
 mod own;
 mod registry;
 
+pub use label::family_label;
 pub use maps::{Counted, MapReading, ReadMaps};
 pub use registry::{Applied, Metrics};
-
-use proxy_common::abi::Family;
-
-/// The value of the label `ip_family`, as kube-proxy writes it.
-pub const fn family_label(family: Family) -> &'static str {
-    match family {
-        Family::V4 => "IPv4",
-        Family::V6 => "IPv6",
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::maps::{MapName, TableUse};
 use jiff::Timestamp;
-use proxy_common::abi::{Counter, Hook, Reason};
+use proxy_common::abi::{Counter, Family, Hook, Reason};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
