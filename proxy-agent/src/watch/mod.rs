@@ -3,11 +3,17 @@
 //! Invariant: a source never takes back what it said before because it is in trouble. An object stays in force until the
 //! source has seen that it is gone.
 
+pub mod api;
 pub mod event;
+pub mod files;
 pub mod objects;
+mod start;
 pub mod trouble;
-mod yaml;
+pub mod yaml;
 
+pub use api::Api;
 pub use event::{Event, Events, Source};
+pub use files::Files;
+pub use start::start;
 pub use trouble::{ApiTrouble, FileLine, FileTrouble, Subject, Trouble};
 pub use yaml::yaml_error;

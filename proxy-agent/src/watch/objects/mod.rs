@@ -45,3 +45,21 @@ impl Object {
         })
     }
 }
+
+impl From<Service> for Object {
+    fn from(service: Service) -> Self {
+        Self::Service(service)
+    }
+}
+
+impl From<EndpointSlice> for Object {
+    fn from(slice: EndpointSlice) -> Self {
+        Self::EndpointSlice(slice)
+    }
+}
+
+impl From<Node> for Object {
+    fn from(node: Node) -> Self {
+        Self::Node(node)
+    }
+}

@@ -1,0 +1,46 @@
+//! Credentials into a client.
+
+use crate::watch::trouble::ApiTrouble;
+use kube::Client;
+use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use std::path::{Path, PathBuf};
+
+/// Where the API server's address and the credentials are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// In the pod that the agent runs in.
+    InCluster,
+    /// In a kubeconfig.
+    Kubeconfig(PathBuf),
+}
+
+impl Access {
+    /// A client. Files are read afresh each time, so that renewed credentials are found.
+    pub async fn client(&self) -> Result<Client, ApiTrouble> {
+        let config = match self {
+            Self::InCluster => Config::incluster().map_err(|error| ApiTrouble::InCluster(chain(&error)))?,
+            Self::Kubeconfig(path) => from_file(path).await?,
+        };
+        Client::try_from(config).map_err(|error| ApiTrouble::Client(chain(&error)))
+    }
+}
+
+async fn from_file(path: &Path) -> Result<Config, ApiTrouble> {
+    let refused = |error| ApiTrouble::Kubeconfig { path: path.into(), error: chain(&error) };
+    let file = Kubeconfig::read_from(path).map_err(refused)?;
+    Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(refused)
+}
+
+/// An error and its causes, on one line, each said once.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,54 @@
+//! Errors of the API as troubles, and what to do about each.
+
+use super::access::chain;
+use crate::watch::objects::Kind;
+use crate::watch::trouble::ApiTrouble;
+use kube::runtime::watcher;
+
+/// How to go on after an error.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Remedy {
+    /// Wait, then let the watcher try again from where it was.
+    Retry,
+    /// Wait, then list afresh: what the watcher remembers is of no use to the server.
+    List,
+    /// Wait, then read the credentials afresh.
+    Renew,
+}
+
+/// What the error means for the watch of this kind.
+pub fn diagnose(kind: Kind, error: &watcher::Error) -> (ApiTrouble, Remedy) {
+    let what = plural(kind);
+    match error {
+        watcher::Error::InitialListFailed(cause)
+        | watcher::Error::WatchStartFailed(cause)
+        | watcher::Error::WatchFailed(cause) => {
+            match cause {
+                kube::Error::Api(status) => refused(what, status),
+                // Making the request needed credentials that can't be had.
+                kube::Error::Auth(_) => (ApiTrouble::Unauthorized { what, error: chain(cause) }, Remedy::Renew),
+                _ => (ApiTrouble::Unreachable { what, error: chain(cause) }, Remedy::Retry),
+            }
+        }
+        watcher::Error::WatchError(status) => refused(what, status),
+        watcher::Error::NoResourceVersion => (ApiTrouble::Refused { what, error: error.to_string() }, Remedy::List),
+    }
+}
+
+fn refused(what: &'static str, status: &kube::core::Status) -> (ApiTrouble, Remedy) {
+    let error = if status.message.is_empty() { status.reason.clone() } else { status.message.clone() };
+    match status.code {
+        401 => (ApiTrouble::Unauthorized { what, error }, Remedy::Renew),
+        403 => (ApiTrouble::Forbidden { what, error }, Remedy::Retry),
+        429 | 500..=599 => (ApiTrouble::Refused { what, error }, Remedy::Retry),
+        _ => (ApiTrouble::Refused { what, error }, Remedy::List),
+    }
+}
+
+const fn plural(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Service => "services",
+        Kind::EndpointSlice => "endpointslices",
+        Kind::Node => "nodes",
+    }
+}

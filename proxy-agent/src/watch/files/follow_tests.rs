@@ -1,0 +1,255 @@
+//! The folder as editors, tools and ConfigMap mounts change it.
+
+use super::Files;
+use crate::watch::objects::Object;
+use crate::watch::{Event, Source};
+use std::collections::BTreeMap;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// A followed folder, and the ports of the Services that are in force.
+struct Rig {
+    dir: tempfile::TempDir,
+    events: mpsc::Receiver<Vec<Event>>,
+    ports: BTreeMap<String, i64>,
+    troubles: BTreeMap<String, String>,
+    synced: usize,
+}
+
+impl Rig {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            std::fs::write(dir.path().join(name), text).unwrap();
+        }
+        let (sender, events) = mpsc::channel(16);
+        tokio::spawn(Files::new(dir.path().into()).follow(sender));
+        Self { dir, events, ports: BTreeMap::new(), troubles: BTreeMap::new(), synced: 0 }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    async fn next(&mut self) {
+        let batch = tokio::time::timeout(Duration::from_secs(5), self.events.recv()).await.expect("events").unwrap();
+        batch.into_iter().for_each(|event| self.take(event));
+    }
+
+    /// Takes in what comes within a time that is long against everything here.
+    async fn settle(&mut self) {
+        while let Ok(Some(batch)) = tokio::time::timeout(Duration::from_millis(150), self.events.recv()).await {
+            batch.into_iter().for_each(|event| self.take(event));
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Apply(Object::Service(service)) => {
+                self.ports.insert(service.metadata.name.unwrap(), service.spec.ports[0].port);
+            }
+            Event::Delete(_, name) => assert!(self.ports.remove(&*name.name).is_some(), "{name} is deleted once"),
+            Event::Synced(_) => self.synced += 1,
+            Event::Trouble(subject, trouble) => {
+                self.troubles.insert(subject.to_string(), trouble.to_string());
+            }
+            Event::Recovered(subject) => {
+                assert!(self.troubles.remove(&subject.to_string()).is_some(), "{subject} recovers once")
+            }
+            Event::Apply(other) => panic!("{other:?}"),
+        }
+    }
+
+    fn in_force(&self) -> Vec<(&str, i64)> {
+        self.ports.iter().map(|(name, port)| (name.as_str(), *port)).collect()
+    }
+
+    fn only_trouble(&self) -> &str {
+        assert_eq!(self.troubles.len(), 1, "{:?}", self.troubles);
+        self.troubles.values().next().unwrap()
+    }
+}
+
+fn service(name: &str, port: u16) -> String {
+    format!("---\napiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{ports: [{{port: {port}}}]}}\n")
+}
+
+#[tokio::test]
+async fn first_list_then_edits() {
+    let mut rig = Rig::new(&[("a.yaml", &service("a", 1)), ("b.yml", &service("b", 1)), ("c.txt", "no: [")]);
+    rig.next().await;
+    assert_eq!((rig.in_force(), rig.synced), (vec![("a", 1), ("b", 1)], 3));
+    rig.write("a.yaml", &(service("a", 2) + &service("c", 1)));
+    rig.next().await;
+    assert_eq!(rig.in_force(), [("a", 2), ("b", 1), ("c", 1)]);
+    std::fs::remove_file(rig.path("a.yaml")).unwrap();
+    rig.next().await;
+    assert_eq!(rig.in_force(), [("b", 1)]);
+    std::fs::rename(rig.path("b.yml"), rig.path("d.yaml")).unwrap();
+    rig.settle().await;
+    assert_eq!(rig.in_force(), [("b", 1)], "the same object from another file");
+}
+
+#[tokio::test]
+async fn a_broken_file_changes_nothing_and_is_reported_with_its_line() {
+    let mut rig = Rig::new(&[("a.yaml", &service("a", 1))]);
+    rig.next().await;
+    rig.write("a.yaml", &(service("a", 2) + "---\napiVersion: v1\nkind: [\n"));
+    rig.next().await;
+    assert_eq!(rig.in_force(), [("a", 1)]);
+    assert!(rig.only_trouble().starts_with("line "), "{:?}", rig.troubles);
+    rig.write("b.yaml", &service("b", 1));
+    rig.next().await;
+    assert_eq!(rig.in_force(), [("a", 1), ("b", 1)], "others go on");
+    rig.write("a.yaml", "");
+    rig.next().await;
+    assert!(rig.only_trouble().starts_with("is empty"), "{:?}", rig.troubles);
+    rig.write("a.yaml", &service("a", 3));
+    rig.next().await;
+    assert_eq!((rig.in_force(), rig.troubles.len()), (vec![("a", 3), ("b", 1)], 0));
+    rig.write("a.yaml", "# nothing any more\n");
+    rig.next().await;
+    assert_eq!(rig.in_force(), [("b", 1)]);
+}
+
+#[tokio::test]
+async fn a_half_written_file_is_not_read() {
+    use std::io::Write;
+    let mut rig = Rig::new(&[("a.yaml", &service("a", 1))]);
+    rig.next().await;
+    let mut file = std::fs::File::create(rig.path("a.yaml")).unwrap();
+    file.write_all(b"---\napiVersion: v1\n").unwrap();
+    rig.settle().await;
+    assert_eq!((rig.in_force(), rig.troubles.len()), (vec![("a", 1)], 0));
+    file.write_all(service("a", 2)[19..].as_bytes()).unwrap();
+    drop(file);
+    rig.next().await;
+    assert_eq!(rig.in_force(), [("a", 2)], "{:?}", rig.troubles);
+}
+
+#[tokio::test]
+async fn editors_that_rename() {
+    let mut rig = Rig::new(&[("a.yaml", &service("a", 1))]);
+    rig.next().await;
+    // vim: the old file is moved away, a new one is written in its place.
+    std::fs::rename(rig.path("a.yaml"), rig.path("a.yaml~")).unwrap();
+    let file = std::fs::File::create(rig.path("a.yaml")).unwrap();
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    drop(file);
+    rig.write("a.yaml", &service("a", 2));
+    std::fs::remove_file(rig.path("a.yaml~")).unwrap();
+    rig.settle().await;
+    assert_eq!(rig.in_force(), [("a", 2)]);
+    // emacs, sed -i, kubectl: a new file is moved over the old one.
+    rig.write(".a.yaml.tmp", &service("a", 3));
+    std::fs::rename(rig.path(".a.yaml.tmp"), rig.path("a.yaml")).unwrap();
+    rig.next().await;
+    assert_eq!(rig.in_force(), [("a", 3)]);
+    // A hard link is complete when it appears.
+    rig.write("b.part", &service("b", 1));
+    std::fs::hard_link(rig.path("b.part"), rig.path("b.yaml")).unwrap();
+    rig.next().await;
+    assert_eq!(rig.in_force(), [("a", 3), ("b", 1)]);
+}
+
+#[tokio::test]
+async fn a_config_map_mount() {
+    let mut rig = Rig::new(&[]);
+    let mount = |version: &str, port: u16| {
+        std::fs::create_dir(rig.path(version)).unwrap();
+        std::fs::write(rig.path(version).join("a.yaml"), service("a", port)).unwrap();
+        symlink(version, rig.path("..data_tmp")).unwrap();
+        std::fs::rename(rig.path("..data_tmp"), rig.path("..data")).unwrap();
+    };
+    mount("..v1", 1);
+    symlink("..data/a.yaml", rig.path("a.yaml")).unwrap();
+    rig.settle().await;
+    assert_eq!(rig.in_force(), [("a", 1)]);
+    let mount = |version: &str, port: u16| {
+        std::fs::create_dir(rig.path(version)).unwrap();
+        std::fs::write(rig.path(version).join("a.yaml"), service("a", port)).unwrap();
+        symlink(version, rig.path("..data_tmp")).unwrap();
+        std::fs::rename(rig.path("..data_tmp"), rig.path("..data")).unwrap();
+    };
+    mount("..v2", 2);
+    std::fs::remove_dir_all(rig.path("..v1")).unwrap();
+    rig.settle().await;
+    assert_eq!((rig.in_force(), rig.troubles.len()), (vec![("a", 2)], 0));
+    std::fs::write(rig.path("..v2/a.yaml"), service("a", 3)).unwrap();
+    rig.settle().await;
+    assert_eq!(rig.in_force(), [("a", 3)], "the file behind the link is watched");
+}
+
+#[tokio::test]
+async fn a_folder_that_goes_and_comes_back() {
+    let outer = tempfile::tempdir().unwrap();
+    let dir = outer.path().join("manifests");
+    let mut rig = Rig::new(&[]);
+    let (sender, events) = mpsc::channel(16);
+    tokio::spawn(Files::new(dir.clone()).follow(sender));
+    rig.events = events;
+    rig.next().await;
+    assert!(rig.only_trouble().contains("can't follow the folder"), "{:?}", rig.troubles);
+    let fill = |dir: &Path| {
+        std::fs::create_dir(dir).unwrap();
+        std::fs::write(dir.join("a.yaml"), service("a", 1)).unwrap();
+    };
+    fill(&dir);
+    rig.settle_until(|rig| rig.in_force() == [("a", 1)] && rig.troubles.is_empty()).await;
+    std::fs::rename(&dir, outer.path().join("elsewhere")).unwrap();
+    rig.settle_until(|rig| !rig.troubles.is_empty()).await;
+    assert_eq!(rig.in_force(), [("a", 1)], "what it defined stays");
+    fill(&dir);
+    rig.settle_until(|rig| rig.troubles.is_empty()).await;
+    assert_eq!(rig.in_force(), [("a", 1)]);
+}
+
+#[tokio::test]
+async fn an_edit_takes_effect_within_50_ms() {
+    let mut rig = Rig::new(&[("a.yaml", &service("a", 1)), ("b.yaml", &service("b", 1))]);
+    rig.next().await;
+    let mut took = Vec::new();
+    for port in 2..52 {
+        let start = Instant::now();
+        rig.write("a.yaml", &service("a", port));
+        rig.next().await;
+        took.push(start.elapsed());
+        assert_eq!(rig.in_force(), [("a", i64::from(port)), ("b", 1)]);
+    }
+    took.sort();
+    println!("edit to event: median {:?}, slowest {:?}", took[took.len() / 2], took[took.len() - 1]);
+    assert!(took[took.len() / 2] < Duration::from_millis(50));
+}
+
+#[tokio::test]
+async fn a_file_that_can_not_be_read() {
+    if nix::unistd::geteuid().is_root() {
+        // To root every file is readable; what takes its place is a folder of the file's name, which is no file.
+        let mut rig = Rig::new(&[("a.yaml", &service("a", 1))]);
+        std::fs::create_dir(rig.path("b.yaml")).unwrap();
+        rig.settle().await;
+        assert_eq!((rig.in_force(), rig.troubles.len()), (vec![("a", 1)], 0));
+        return;
+    }
+    let mut rig = Rig::new(&[("a.yaml", &service("a", 1))]);
+    std::fs::set_permissions(rig.path("a.yaml"), std::fs::Permissions::from_mode(0)).unwrap();
+    rig.next().await;
+    assert!(rig.only_trouble().contains("can't be read"), "{:?}", rig.troubles);
+    std::fs::set_permissions(rig.path("a.yaml"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    rig.settle_until(|rig| rig.troubles.is_empty()).await;
+    assert_eq!(rig.in_force(), [("a", 1)]);
+}
+
+impl Rig {
+    async fn settle_until(&mut self, done: impl Fn(&Self) -> bool) {
+        while !done(self) {
+            self.next().await;
+        }
+    }
+}
