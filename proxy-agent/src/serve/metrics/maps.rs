@@ -1,6 +1,6 @@
 //! Metrics that are read out of the maps when somebody scrapes.
 
-use crate::maps::{Reader, TableUse};
+use crate::maps::{FLOW_TABLES, Reader, TableUse};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntCounterVec, IntGaugeVec, Opts};
@@ -53,6 +53,7 @@ struct Families {
     calls: IntCounterVec,
     entries: IntGaugeVec,
     capacity: IntGaugeVec,
+    flows: IntGaugeVec,
 }
 
 impl Families {
@@ -67,11 +68,12 @@ impl Families {
             )?,
             entries: IntGaugeVec::new(Opts::new("sluice_map_entries", "Entries of a map in use"), &["map"])?,
             capacity: IntGaugeVec::new(Opts::new("sluice_map_capacity", "Entries that fit into a map"), &["map"])?,
+            flows: IntGaugeVec::new(Opts::new("sluice_flows", "Entries of flows; a flow has two"), &["map"])?,
         })
     }
 
-    fn collectors(&self) -> [&dyn Collector; 5] {
-        [&self.packets, &self.bytes, &self.calls, &self.entries, &self.capacity]
+    fn collectors(&self) -> [&dyn Collector; 6] {
+        [&self.packets, &self.bytes, &self.calls, &self.entries, &self.capacity, &self.flows]
     }
 
     fn fill(&self, reading: &MapReading) {
@@ -88,6 +90,9 @@ impl Families {
             let map = table.map.as_str();
             self.entries.with_label_values(&[map]).set(i64::from(table.used));
             self.capacity.with_label_values(&[map]).set(i64::from(table.capacity));
+            if FLOW_TABLES.contains(&table.map) {
+                self.flows.with_label_values(&[map]).set(i64::from(table.used));
+            }
         }
     }
 }

@@ -9,7 +9,6 @@ use proxy_common::abi::{ABI_VERSION, Family};
 pub(super) struct Own {
     pub programming: HistogramVec,
     pub flips: IntCounter,
-    pub flows: IntGaugeVec,
     pub flows_expired: IntCounterVec,
     pub services: IntGauge,
     pub unserved: IntGaugeVec,
@@ -27,7 +26,6 @@ impl Own {
         let this = Self::new()?;
         registry.register(Box::new(this.programming.clone()))?;
         registry.register(Box::new(this.flips.clone()))?;
-        registry.register(Box::new(this.flows.clone()))?;
         registry.register(Box::new(this.flows_expired.clone()))?;
         registry.register(Box::new(this.services.clone()))?;
         registry.register(Box::new(this.unserved.clone()))?;
@@ -54,7 +52,6 @@ impl Own {
                 &["ip_family"],
             )?,
             flips: IntCounter::new("sluice_flips_total", "Service ports put in force with one store each")?,
-            flows: gauge("sluice_flows", "Entries of live flows at the last expiry pass; a flow has two", "map")?,
             flows_expired: IntCounterVec::new(
                 Opts::new("sluice_flows_expired_total", "Entries of flows that the agent expired"),
                 &["map"],

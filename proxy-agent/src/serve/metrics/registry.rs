@@ -86,9 +86,8 @@ impl Metrics {
         replace(&self.own.rejected, rejected);
     }
 
-    /// An expiry pass over a flow table: entries that live on, entries that ended.
-    pub fn observe_expiry(&self, map: &str, live: u64, expired: u64) {
-        self.own.flows.with_label_values(&[map]).set(i64::try_from(live).unwrap_or(i64::MAX));
+    /// The agent has ended so many entries of a flow table.
+    pub fn observe_expired(&self, map: &str, expired: u64) {
         self.own.flows_expired.with_label_values(&[map]).inc_by(expired);
     }
 

@@ -26,7 +26,7 @@ fn full() -> Metrics {
     let now = Timestamp::from_second(1_000).unwrap();
     metrics.observe_queued(1, 2, now);
     metrics.observe_services(5, &[("sessionAffinity", 1)], &[("port_zero", 2)]);
-    metrics.observe_expiry("FLOWS", 2, 4);
+    metrics.observe_expired("FLOWS", 4);
     metrics.observe_source(true, false);
     metrics.observe_degraded(&["ip_forward"]);
     metrics
@@ -73,6 +73,7 @@ fn counters_of_sockets_and_of_packets_stand_apart() {
         r#"sluice_socket_calls_total{reason="no_endpoint"} 3"#,
         r#"sluice_map_entries{map="FLOWS"} 2"#,
         r#"sluice_map_capacity{map="FLOWS"} 64"#,
+        r#"sluice_flows{map="FLOWS"} 2"#,
     ] {
         assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
     }
