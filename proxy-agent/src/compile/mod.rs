@@ -8,7 +8,4 @@ mod claims;
 mod compiler;
 mod ports;
 
-#[cfg(test)]
-mod tests;
-
 pub use compiler::{Compiled, Compiler};

@@ -12,9 +12,6 @@ mod slice;
 mod store;
 mod unserved;
 
-#[cfg(test)]
-mod tests;
-
 pub use ip::{parse_cidr, parse_ip};
 pub use node::NodeFacts;
 pub use rejection::{BadAddress, RejectReason, Rejection};

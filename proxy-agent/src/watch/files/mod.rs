@@ -6,7 +6,7 @@
 mod definitions;
 mod folder;
 mod follow;
-mod parse;
+pub mod parse;
 
 #[cfg(test)]
 mod follow_tests;

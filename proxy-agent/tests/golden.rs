@@ -1,0 +1,202 @@
+//! Scripts of what a cluster says and what stands in the table then: `golden/*.txt`, readable as documentation.
+//!
+//! A script has sections. `-- apply --` holds YAML; `-- delete --` names objects, one a line; what follows is expected of the
+//! control plane since the section before: `-- changes --`, `-- table --`, `-- rejected --`, `-- unserved --`. Whatever the
+//! script, its last objects give the same table in any order, nothing changes when they come again, nothing is left when they
+//! are deleted, and the table is the same when they come back. `SLUICE_GOLDEN=write` writes what came out into the scripts.
+
+use proxy_agent::control::Control;
+use proxy_agent::table::{Change, WantedBackend, WantedService};
+use proxy_agent::watch::Event;
+use proxy_agent::watch::files::parse;
+use proxy_agent::watch::objects::{Kind, Object, ObjectName};
+use proxy_common::abi::{BackendState, Family, FrontendKind, ServiceName};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Instant;
+
+/// The node that the scripts run on.
+const NODE: &str = "node-1";
+
+#[test]
+fn golden() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut scripts: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    scripts.sort();
+    assert!(scripts.len() > 10, "the scripts are there");
+    let mut failed = Vec::new();
+    for path in scripts {
+        let expected = std::fs::read_to_string(&path).unwrap();
+        let actual = run(&expected);
+        if actual != expected && std::env::var("SLUICE_GOLDEN").is_ok_and(|value| value == "write") {
+            std::fs::write(&path, &actual).unwrap();
+        } else if actual != expected {
+            failed.push(format!("{}:\n{}", path.display(), difference(&expected, &actual)));
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// Runs a script and returns it with what really came out.
+fn run(script: &str) -> String {
+    let mut world = World::new();
+    let mut written = String::new();
+    for (head, body) in sections(script) {
+        let out = match head {
+            "apply" => world.apply(body),
+            "delete" => world.delete(body),
+            "changes" => changes(&std::mem::take(&mut world.changes)),
+            "table" => table(&world.control),
+            "rejected" => world.control.rejections().iter().map(|rejection| format!("{rejection}\n")).collect(),
+            "unserved" => unserved(&world.control),
+            "" => body.to_owned(),
+            other => panic!("no section is called {other:?}"),
+        };
+        if !head.is_empty() {
+            writeln!(written, "-- {head} --").unwrap();
+        }
+        written += &out;
+    }
+    world.check_laws();
+    written
+}
+
+/// A control plane and the objects that it was told of.
+struct World {
+    control: Control,
+    objects: BTreeMap<(Kind, ObjectName), Object>,
+    changes: Vec<Change>,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut control = Control::new(NODE);
+        for kind in Kind::ALL {
+            control.on_event(Event::Synced(kind), Instant::now());
+        }
+        Self { control, objects: BTreeMap::new(), changes: Vec::new() }
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.control.on_event(event, Instant::now());
+    }
+
+    fn apply(&mut self, yaml: &str) -> String {
+        self.changes.clear();
+        for defined in parse::yaml(yaml).unwrap_or_else(|error| panic!("{error:?} in\n{yaml}")) {
+            let object = defined.object;
+            self.objects.insert((object.kind(), object.name()), object.clone());
+            self.tell(Event::Apply(object));
+        }
+        self.changes = self.control.take_changes();
+        yaml.to_owned()
+    }
+
+    fn delete(&mut self, lines: &str) -> String {
+        self.changes.clear();
+        for line in lines.lines() {
+            let (kind, name) = line.split_once(' ').unwrap();
+            let kind = Kind::ALL.into_iter().find(|known| known.name() == kind).unwrap();
+            let (namespace, name) = name.split_once('/').unwrap_or(("", name));
+            let name = ObjectName::new(namespace, name);
+            assert!(self.objects.remove(&(kind, name.clone())).is_some(), "{line}");
+            self.tell(Event::Delete(kind, name));
+        }
+        self.changes = self.control.take_changes();
+        lines.to_owned()
+    }
+
+    fn check_laws(mut self) {
+        let last = (table(&self.control), unserved(&self.control));
+        let objects = self.objects.clone();
+        let mut reordered = Self::new();
+        for object in objects.values().rev() {
+            reordered.tell(Event::Apply(object.clone()));
+            reordered.control.take_changes();
+        }
+        assert_eq!((table(&reordered.control), unserved(&reordered.control)), last, "in another order, one by one");
+        objects.values().for_each(|object| self.tell(Event::Apply(object.clone())));
+        assert_eq!(changes(&self.control.take_changes()), "", "the same again");
+        objects.keys().for_each(|(kind, name)| self.tell(Event::Delete(*kind, name.clone())));
+        self.control.take_changes();
+        assert_eq!((table(&self.control), self.control.rejections()), (String::new(), Vec::new()), "all deleted");
+        objects.values().for_each(|object| self.tell(Event::Apply(object.clone())));
+        self.control.take_changes();
+        assert_eq!((table(&self.control), unserved(&self.control)), last, "all there again");
+    }
+}
+
+/// Head and body of each section; what stands before the first has an empty head.
+fn sections(script: &str) -> Vec<(&str, &str)> {
+    let (mut found, mut head, mut start, mut at) = (Vec::new(), "", 0, 0);
+    for line in script.split_inclusive('\n') {
+        if let Some(name) = line.trim_end().strip_prefix("-- ").and_then(|rest| rest.strip_suffix(" --")) {
+            found.push((head, &script[start..at]));
+            (head, start) = (name, at + line.len());
+        }
+        at += line.len();
+    }
+    found.push((head, &script[start..]));
+    found
+}
+
+fn table(control: &Control) -> String {
+    let mut services: Vec<_> = control.table().collect();
+    services.sort_by_key(|service| service.name);
+    services.iter().map(service).collect()
+}
+
+fn service(service: &WantedService) -> String {
+    let mut text = name(&service.name) + "\n";
+    for (key, kind) in &service.frontends {
+        let kind_name = kind.name();
+        match *kind {
+            FrontendKind::NODE_PORT => writeln!(text, "  {kind_name} {}", key.port).unwrap(),
+            _ => writeln!(text, "  {kind_name} {}", SocketAddr::new(key.addr.into(), key.port.number())).unwrap(),
+        }
+    }
+    text.extend(service.backends.iter().map(backend));
+    if !service.backends.iter().any(is_selectable) {
+        text += "  reject\n";
+    }
+    text
+}
+
+fn backend(backend: &WantedBackend) -> String {
+    let address = SocketAddr::new(backend.addr.into(), backend.port.number());
+    let local = if backend.local { " local" } else { "" };
+    let state = if is_selectable(backend) { "" } else { " old clients only" };
+    format!("  -> {address}{local}{state}\n")
+}
+
+fn is_selectable(backend: &WantedBackend) -> bool {
+    backend.state.0 & BackendState::SELECTABLE.0 != 0
+}
+
+fn name(name: &ServiceName) -> String {
+    let family = if name.family() == Family::V4 { "IPv4" } else { "IPv6" };
+    let colon = if name.port().is_empty() { "" } else { ":" };
+    format!("{}/{}{colon}{} {} {family}", name.namespace(), name.name(), name.port(), name.proto.name().unwrap())
+}
+
+fn changes(changes: &[Change]) -> String {
+    let line = |change: &Change| match change {
+        Change::Set(service) => format!("set {}\n", name(&service.name)),
+        Change::Remove(gone) => format!("remove {}\n", name(gone)),
+    };
+    changes.iter().map(line).collect()
+}
+
+fn unserved(control: &Control) -> String {
+    let lines = control.unserved().into_iter();
+    lines.flat_map(|(name, set)| set.iter().map(|item| format!("{name}: {item}\n")).collect::<Vec<_>>()).collect()
+}
+
+fn difference(expected: &str, actual: &str) -> String {
+    let (expected, actual): (Vec<_>, Vec<_>) = (expected.lines().collect(), actual.lines().collect());
+    let same = expected.iter().zip(&actual).take_while(|(one, other)| one == other).count();
+    let show = |lines: &[&str]| lines.iter().skip(same.saturating_sub(3)).take(12).map(|line| format!("    {line}\n")).collect::<String>();
+    format!("  from line {}:\n  expected\n{}  came out\n{}", same + 1, show(&expected), show(&actual))
+}
