@@ -17,8 +17,8 @@ pub struct HashTable<K, V> {
     entry: PhantomData<(K, V)>,
 }
 
-/// Entries of a call: enough to make its own cost small, few enough for a buffer of some hundred kilobytes.
-const CHUNK: usize = 4096;
+/// Entries of a call: enough to make its own cost small, few enough that little time passes between reading and removing.
+const CHUNK: usize = 512;
 
 impl<K: Pod, V: Pod> HashTable<K, V> {
     /// The table behind `fd`, whose keys and values were found to be of the right size.

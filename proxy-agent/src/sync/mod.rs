@@ -6,6 +6,7 @@
 
 mod adopt;
 mod engine;
+mod expire;
 mod frontends;
 mod ids;
 mod plan;
@@ -14,6 +15,7 @@ mod release;
 mod report;
 mod retire;
 mod space;
+mod sweep;
 mod write;
 
 #[cfg(test)]
@@ -21,4 +23,6 @@ mod tests;
 
 pub use adopt::Adopted;
 pub use engine::Sync;
+pub use expire::{FlowState, Timeouts};
 pub use report::{Applied, ChangeKind, Rejection, ServiceChange};
+pub use sweep::{SWEEP_INTERVAL, Sweeper, Swept, now, sweep};
