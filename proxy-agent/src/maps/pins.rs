@@ -98,9 +98,10 @@ pub(super) fn open(bpffs: &Path, map: &str, wanted: Shape, access: Access) -> Re
     Ok((fd, found))
 }
 
-/// Opens a pinned array and maps its values.
+/// Opens a pinned array and maps its values. Only the mapping is read-only if asked for: the kernel maps no descriptor that is
+/// (`do_mmap` takes VM_SHARED away, without which `bpf_map_mmap` refuses).
 pub(super) fn array<T: Pod>(bpffs: &Path, map: MapName, access: Access) -> Result<Array<Mapping, T>, PinError> {
-    let (fd, shape) = open(bpffs, map.as_str(), map.shape(), access)?;
+    let (fd, shape) = open(bpffs, map.as_str(), map.shape(), Access::Write)?;
     let bytes = shape.max_entries as usize * Array::<Mapping, T>::STRIDE * size_of::<u64>();
     let mapping = if access == Access::Read { Mapping::read_only(&fd, bytes) } else { Mapping::writable(&fd, bytes) };
     let mapping = mapping.map_err(|error| PinError::Mapping { path: bpffs.join(FOLDER).join(map.as_str()), error })?;
@@ -111,7 +112,7 @@ pub(super) fn array<T: Pod>(bpffs: &Path, map: MapName, access: Access) -> Resul
 pub(super) fn check_abi(bpffs: &Path) -> Result<(), PinError> {
     let path = bpffs.join(FOLDER);
     let config = path.join(MapName::Config.as_str());
-    let fd = match sys::open(&config, sys::RDONLY) {
+    let fd = match sys::open(&config, 0) {
         Ok(fd) => fd,
         Err(Errno::ENOENT) => return Ok(()),
         Err(errno) => return Err(PinError::Open { path: config, errno }),
