@@ -1,6 +1,7 @@
 //! The agent of the Sluice Service proxy. One direction: watch → state → compile → sync → maps → programs.
 #![forbid(unsafe_op_in_unsafe_fn)]
 
+pub mod app;
 pub mod attach;
 pub mod cli;
 pub mod compile;

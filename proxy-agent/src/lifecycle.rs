@@ -149,6 +149,7 @@ impl StartError {
             Self::Report(_) => 16,
             Self::Maps(_) | Self::Pins(_) => 17,
             Self::NoObject | Self::Programs(_) => 18,
+            Self::Follow(FollowError::XdpRequired(_)) => 21,
             Self::Follow(_) => 19,
             Self::Netlink(_) => 20,
         }

@@ -1,9 +1,9 @@
 //! Where this instance's programs are attached, kept in step with the node's devices.
 //!
-//! A device that can't be served is reported and harms no other; only the cgroup, and XDP where it is required, stop a start.
+//! A device that can't be served is reported and harms no other.
 
 use super::cgroup;
-use super::edges::{Classified, Edge, classify};
+use super::edges::{Classified, classify};
 use super::facts::Facts;
 use super::links::{LinkError, Links, Outcome, Wanted};
 use super::rules::DeviceRule;
@@ -12,6 +12,7 @@ use super::tc;
 use super::xdp;
 use crate::config::XdpMode;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// What the operator asked for.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -29,8 +30,6 @@ pub struct Policy {
 pub struct DeviceState {
     /// Which edge it is, and why.
     pub device: Classified,
-    /// Programs attached to it.
-    pub hooks: Vec<&'static str>,
     /// What could not be attached.
     pub failures: Vec<String>,
 }
@@ -68,7 +67,17 @@ impl Attachments {
         for pin in self.links.remove_others(&|pin| cgroup::is_pin(pin) || pins.contains(&pin))? {
             tracing::info!(link = pin, "detached");
         }
-        devices.into_iter().zip(wanted).map(|(device, (tc, xdp))| self.serve(device, &tc, xdp.as_ref(), step)).collect()
+        Ok(devices.into_iter().zip(wanted).map(|(device, (tc, xdp))| self.serve(device, &tc, xdp.as_ref(), step)).collect())
+    }
+
+    /// The folder of the cgroup that is served.
+    pub fn cgroup(&self) -> &Path {
+        &self.links.cgroup().path
+    }
+
+    /// What kept XDP off a device although it is required.
+    pub fn required_xdp(&self) -> Option<&str> {
+        self.refused.values().next().filter(|_| self.policy.xdp == XdpMode::Require).map(|(_, refusal)| refusal.as_str())
     }
 
     /// The devices on which XDP runs.
@@ -80,40 +89,27 @@ impl Attachments {
         self.links.attached().values().filter_map(device).collect()
     }
 
-    fn serve(
-        &mut self,
-        device: Classified,
-        tc: &[Wanted],
-        xdp: Option<&Wanted>,
-        step: &dyn Fn(&str),
-    ) -> Result<DeviceState, LinkError> {
-        let mut state = DeviceState { device, hooks: Vec::new(), failures: Vec::new() };
+    fn serve(&mut self, device: Classified, tc: &[Wanted], xdp: Option<&Wanted>, step: &dyn Fn(&str)) -> DeviceState {
+        let mut state = DeviceState { device, failures: Vec::new() };
         for link in tc {
-            match self.ensure(link, step) {
-                Ok(()) => state.hooks.push(link.program),
-                Err(error) => state.failures.push(error.to_string()),
-            }
+            state.failures.extend(self.ensure(link, step).err().map(|error| error.to_string()));
         }
         if let Some(link) = xdp {
-            match self.ensure_xdp(link, step)? {
-                None => state.hooks.push(link.program),
-                Some(refusal) => state.failures.push(refusal),
-            }
+            state.failures.extend(self.ensure_xdp(link, step));
         }
-        Ok(state)
+        state
     }
 
-    /// What the driver said if it refused and XDP is not required.
-    fn ensure_xdp(&mut self, link: &Wanted, step: &dyn Fn(&str)) -> Result<Option<String>, LinkError> {
+    /// What the driver said if it refused.
+    fn ensure_xdp(&mut self, link: &Wanted, step: &dyn Fn(&str)) -> Option<String> {
         if let Some((_, refusal)) = self.refused.get(&link.pin).filter(|(refused, _)| refused == link) {
-            return Ok(Some(refusal.clone()));
+            return Some(refusal.clone());
         }
         match self.ensure(link, step) {
-            Ok(()) => Ok(None),
-            Err(error) if self.policy.xdp == XdpMode::Require => Err(error),
+            Ok(()) => None,
             Err(error) => {
                 self.refused.insert(link.pin.clone(), (link.clone(), error.to_string()));
-                Ok(Some(error.to_string()))
+                Some(error.to_string())
             }
         }
     }
@@ -126,12 +122,5 @@ impl Attachments {
         }
         step(&wanted.pin);
         Ok(())
-    }
-}
-
-impl DeviceState {
-    /// Whether anything is attached, or should be.
-    pub const fn is_served(&self) -> bool {
-        !matches!(self.device.edge, Edge::None)
     }
 }

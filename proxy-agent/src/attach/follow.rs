@@ -13,6 +13,7 @@ use bytemuck::Zeroable;
 use proxy_common::abi::{ABI_VERSION, Addr, Cidr, Config as Settings};
 use std::io;
 use std::net::IpAddr;
+use std::path::Path;
 
 /// ICMP errors that a CPU may send in a second: Linux's own limit for a host is 1,000.
 const ICMP_PER_SECOND: u32 = 100;
@@ -26,6 +27,9 @@ pub enum FollowError {
     /// A table.
     #[error(transparent)]
     Map(#[from] MapError),
+    /// XDP is required and a device has none.
+    #[error("--xdp require: {0}")]
+    XdpRequired(String),
     /// The namespace can't be told from others.
     #[error("can't tell the network namespace: {0}; Linux 5.14 or later is needed")]
     Namespace(io::Error),
@@ -69,8 +73,11 @@ impl Node {
     /// Attaches the programs, or swaps those that are attached; `step` is told the name of each link.
     pub fn attach(&mut self, step: &dyn Fn(&str)) -> Result<(), FollowError> {
         self.attachments.attach_cgroup(step)?;
-        self.devices = self.attachments.follow(&self.facts, step)?;
-        Ok(self.maps.set_devices(&self.tables().devices)?)
+        self.follow(step)?;
+        match self.attachments.required_xdp() {
+            Some(refusal) => Err(FollowError::XdpRequired(refusal.to_owned())),
+            None => Ok(()),
+        }
     }
 
     /// The node changed.
@@ -81,9 +88,13 @@ impl Node {
             return Ok(());
         }
         self.facts = observation.facts;
+        self.retry()
+    }
+
+    /// Brings tables and links in line once more, after an error.
+    pub fn retry(&mut self) -> Result<(), FollowError> {
         self.write_tables()?;
-        self.devices = self.attachments.follow(&self.facts, &|_| {})?;
-        Ok(self.maps.set_devices(&self.tables().devices)?)
+        self.follow(&|_| {})
     }
 
     /// The node object's addresses changed (S39, S54).
@@ -95,9 +106,19 @@ impl Node {
         self.write_tables()
     }
 
+    /// The folder of the cgroup that is served.
+    pub fn cgroup(&self) -> &Path {
+        self.attachments.cgroup()
+    }
+
     /// Each device, what it is and what is attached to it.
     pub fn devices(&self) -> &[DeviceState] {
         &self.devices
+    }
+
+    fn follow(&mut self, step: &dyn Fn(&str)) -> Result<(), FollowError> {
+        self.devices = self.attachments.follow(&self.facts, step)?;
+        Ok(self.maps.set_devices(&self.tables().devices)?)
     }
 
     fn tables(&self) -> NodeTables {

@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The kernel refused.
-    #[error("the kernel refuses program {name}: {source}{}", log(source))]
+    #[error("the kernel refuses program {name}: {source}; upgrade the kernel, or report this with the kernel's version")]
     Refused {
         /// The program's name.
         name: String,
@@ -47,11 +47,4 @@ pub fn load(object: &mut Ebpf, wanted: &dyn Fn(&str) -> bool) -> Result<Programs
         loaded.insert(name.into(), descriptor);
     }
     Ok(loaded)
-}
-
-fn log(error: &ProgramError) -> String {
-    match error {
-        ProgramError::LoadError { verifier_log, .. } => format!("\n{verifier_log}"),
-        _ => "; upgrade the kernel, or report this with the kernel's version".into(),
-    }
 }

@@ -68,12 +68,23 @@ struct State {
     pending_since: Option<Instant>,
     last_applied: Option<Timestamp>,
     node: NodeState,
+    serving: bool,
 }
 
 impl Health {
     /// Healthy, with nothing queued.
     pub const fn new(timeout: Duration, node: NodeState) -> Self {
-        Self { timeout, state: Mutex::new(State { pending_since: None, last_applied: None, node }) }
+        Self { timeout, state: Mutex::new(State { pending_since: None, last_applied: None, node, serving: true }) }
+    }
+
+    /// Tables were empty at the start: until [`Self::serving`] the proxy lives, and load balancers should send nothing.
+    pub fn starting(&self) {
+        self.change(|state| state.serving = false);
+    }
+
+    /// The first full list is in force.
+    pub fn serving(&self) {
+        self.change(|state| state.serving = true);
     }
 
     /// A change arrived and is not yet in the tables.
@@ -110,8 +121,11 @@ impl Health {
 
     /// What `/healthz` answers, and whether with 200.
     pub fn healthy(&self, clock: Instant, now: Timestamp) -> (bool, Answer) {
-        let eligible = self.read().node.is_eligible();
+        let State { node, serving, .. } = self.read();
+        let eligible = node.is_eligible();
         let (live, mut answer) = self.live(clock, now);
+        let live = live && serving;
+        answer.healthy = live;
         answer.node_eligible = Some(eligible);
         if live && !eligible {
             answer.last_updated = last_updated(&answer);
@@ -173,6 +187,15 @@ mod tests {
             assert_eq!(health.healthy(start, at(1)).0, expected, "{state:?}");
             assert!(health.live(start, at(1)).0);
         }
+    }
+
+    #[test]
+    fn load_balancers_wait_for_the_first_list() {
+        let (health, start) = (Health::new(TIMEOUT, NodeState::Present), Instant::now());
+        health.starting();
+        assert!(!health.healthy(start, at(1)).0 && health.live(start, at(1)).0);
+        health.serving();
+        assert!(health.healthy(start, at(1)).0);
     }
 
     #[test]

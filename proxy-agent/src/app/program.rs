@@ -1,0 +1,143 @@
+//! From events to tables: what a batch changes is compiled, written, logged and measured. Time is an argument.
+
+use crate::control::Control;
+use crate::fault::Fault;
+use crate::maps::{GracePeriods, GraceToken, Maps};
+use crate::serve::health::Health;
+use crate::serve::metrics::{self, Metrics};
+use crate::sync::{Applied, ChangeKind, ServiceChange, Sync};
+use crate::watch::Event;
+use jiff::Timestamp;
+use proxy_common::abi::Family;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The stretch from events to tables.
+pub struct Program<M> {
+    /// What is known of the cluster.
+    pub control: Control,
+    /// The tables.
+    pub sync: Sync<M>,
+    grace: GracePeriods,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    fault: Fault,
+    settled: bool,
+}
+
+impl<M: Maps> Program<M> {
+    /// Nothing known yet of the cluster; the tables say what they said before.
+    pub const fn new(
+        control: Control,
+        sync: Sync<M>,
+        grace: GracePeriods,
+        health: Arc<Health>,
+        metrics: Arc<Metrics>,
+        fault: Fault,
+    ) -> Self {
+        Self { control, sync, grace, health, metrics, fault, settled: false }
+    }
+
+    /// Whether the first full list is in force.
+    pub const fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// Takes in events and puts in force what they change.
+    pub fn on_events(&mut self, events: Vec<Event>, now: Instant) {
+        let before = self.control.pending();
+        events.into_iter().for_each(|event| self.control.on_event(event, now));
+        let pending = self.control.pending();
+        let (services, slices) = (pending.services - before.services, pending.slices - before.slices);
+        if services + slices > 0 {
+            self.health.queued(now);
+            self.metrics.observe_queued(services, slices, Timestamp::now());
+        }
+        if self.control.synced() {
+            self.write(pending.since.unwrap_or(now));
+        }
+    }
+
+    /// A grace period has ended: what waited for room is tried again.
+    pub fn on_grace_ended(&mut self, token: GraceToken) {
+        let applied = self.sync.grace_ended(token);
+        self.finish(&applied);
+    }
+
+    /// Tries again what did not fit.
+    pub fn retry(&mut self) {
+        let applied = self.sync.retry();
+        self.finish(&applied);
+    }
+
+    fn write(&mut self, since: Instant) {
+        let changes = self.control.take_changes();
+        let began = Instant::now();
+        let applied = if self.settled {
+            self.sync.apply(changes)
+        } else {
+            self.fault.reach("first-list");
+            self.sync.settle(changes)
+        };
+        self.measure(&applied, began, since);
+        self.finish(&applied);
+        if !self.settled {
+            self.settled = true;
+            tracing::info!(services = applied.changes.len(), took = ?began.elapsed(), "the first full list is in force");
+            self.fault.reach("first-flip");
+        }
+    }
+
+    fn measure(&self, applied: &Applied, began: Instant, since: Instant) {
+        let (duration, age) = (began.elapsed(), [since.elapsed()]);
+        let families: Vec<_> = [Family::V4, Family::V6]
+            .into_iter()
+            .map(|family| (family, applied.changes.iter().filter(|change| change.name.family() == family).count()))
+            .filter(|(_, changes)| *changes > 0)
+            .map(|(family, changes)| metrics::Applied {
+                family,
+                duration: duration.max(Duration::from_nanos(1)),
+                flips: changes as u64,
+                since_arrival: &age,
+                since_trigger: &[],
+            })
+            .collect();
+        self.health.applied(Timestamp::now());
+        self.metrics.observe_applied(&families, Timestamp::now());
+    }
+
+    /// Begins a grace period if one is due, and says what happened.
+    fn finish(&mut self, applied: &Applied) {
+        if let Some(token) = self.sync.retired_pending() {
+            self.grace.begin(token);
+        }
+        applied.changes.iter().for_each(log);
+        for rejection in &applied.rejected {
+            tracing::error!(service = ?rejection.name, "{}", rejection.error);
+        }
+    }
+}
+
+fn log(change: &ServiceChange) {
+    let word = match change.kind {
+        ChangeKind::Added => "added",
+        ChangeKind::Updated => "updated",
+        ChangeKind::Removed => "removed",
+    };
+    tracing::info!(
+        service = ?change.name,
+        frontends = %Delta(change.frontends_added, change.frontends_removed),
+        backends = %Delta(change.backends_added, change.backends_removed),
+        chosen = change.chosen,
+        "{word}"
+    );
+}
+
+/// `+2 -1`.
+struct Delta(usize, usize);
+
+impl std::fmt::Display for Delta {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "+{} -{}", self.0, self.1)
+    }
+}

@@ -1,0 +1,103 @@
+//! What the command line and metrics are told: facts that stand in no map, gathered when something changed.
+
+use super::run::Inputs;
+use crate::attach::attachments::DeviceState;
+use crate::attach::edges::Edge;
+use crate::control::Control;
+use crate::maps::Maps;
+use crate::serve::conditions::{self, PROC_NET};
+use crate::serve::report::{Device, Rejection, Report, ServiceNote, Source, Unserved, Warning};
+use crate::sync::Sync;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The report as of `now`.
+pub fn report<M: Maps>(control: &Control, sync: &Sync<M>, devices: &[DeviceState], inputs: &Inputs, now: Timestamp) -> Report {
+    let troubles = control.troubles();
+    Report {
+        version: env!("CARGO_PKG_VERSION").into(),
+        pid: std::process::id(),
+        started: inputs.started,
+        written: now,
+        node: inputs.node.clone(),
+        cgroup: inputs.cgroup.clone(),
+        source: Source {
+            origin: inputs.origin.clone(),
+            connected: troubles.is_empty(),
+            since: inputs.connected_since,
+            synced: inputs.synced,
+            last_event: inputs.last_event,
+            troubles: troubles.iter().map(|(subject, troubled)| format!("{subject}: {}", troubled.trouble)).collect(),
+        },
+        lag_ms: inputs.lag.as_millis() as u64,
+        healthz: inputs.bound.healthz.map(|addr| addr.to_string()),
+        metrics: inputs.bound.metrics.map(|addr| addr.to_string()),
+        services: notes(control),
+        rejections: rejections(control, sync),
+        devices: devices.iter().map(device).collect(),
+        warnings: warnings(devices, sync, inputs),
+    }
+}
+
+/// Counts by label.
+pub fn counts<'a>(labels: impl Iterator<Item = &'a str>) -> Vec<(&'a str, u64)> {
+    let mut counts = BTreeMap::new();
+    labels.for_each(|label| *counts.entry(label).or_default() += 1);
+    counts.into_iter().collect()
+}
+
+fn notes(control: &Control) -> Vec<ServiceNote> {
+    let note = |(name, set): (crate::watch::objects::ObjectName, crate::state::UnservedSet)| ServiceNote {
+        namespace: name.namespace.to_string(),
+        name: name.name.to_string(),
+        unserved: set.iter().map(|item| Unserved { feature: item.label().into(), message: item.to_string() }).collect(),
+    };
+    control.unserved().into_iter().map(note).collect()
+}
+
+fn rejections<M: Maps>(control: &Control, sync: &Sync<M>) -> Vec<Rejection> {
+    let objects = control.rejections().into_iter().map(|rejection| Rejection {
+        kind: rejection.kind.to_string(),
+        namespace: rejection.object.namespace.to_string(),
+        name: rejection.object.name.to_string(),
+        service: (rejection.kind == crate::watch::objects::Kind::Service).then(|| rejection.object.name.to_string()),
+        reason: rejection.reason.label().into(),
+        message: rejection.reason.to_string(),
+    });
+    let tables = sync.rejected().map(|rejection| Rejection {
+        kind: "Service".into(),
+        namespace: rejection.name.namespace().into(),
+        name: rejection.name.name().into(),
+        service: Some(rejection.name.name().into()),
+        reason: "table".into(),
+        message: rejection.error.to_string(),
+    });
+    objects.chain(tables).collect()
+}
+
+fn device(state: &DeviceState) -> Device {
+    Device {
+        name: state.device.name.clone(),
+        index: state.device.index,
+        edge: state.device.edge.to_string(),
+        reason: state.device.why.to_string(),
+        failures: state.failures.clone(),
+    }
+}
+
+fn warnings<M: Maps>(devices: &[DeviceState], sync: &Sync<M>, inputs: &Inputs) -> Vec<Warning> {
+    let uplinks: Vec<&str> =
+        devices.iter().filter(|state| state.device.edge == Edge::Uplink).map(|state| state.device.name.as_str()).collect();
+    let mut warnings = conditions::of_host(Path::new(PROC_NET), &uplinks);
+    let failures = devices.iter().flat_map(|state| &state.failures);
+    warnings.extend(failures.map(|message| Warning { condition: "attach_failed".into(), message: message.clone() }));
+    let node = inputs.node_error.iter();
+    warnings.extend(node.map(|message| Warning { condition: "node_not_followed".into(), message: message.clone() }));
+    let full = counts(sync.rejected().map(|rejection| rejection.error.map().as_str()));
+    warnings.extend(full.into_iter().map(|(map, services)| Warning {
+        condition: "table_rejects".into(),
+        message: format!("{services} service ports are not served as wanted, because table {map} refused them"),
+    }));
+    warnings
+}

@@ -1,0 +1,225 @@
+//! Start and loop of the agent.
+
+use super::error::AppError;
+use super::program::Program;
+use super::publish;
+use super::tasks::{self, Tasks};
+use crate::attach::follow::{FollowError, Node};
+use crate::attach::netlink::Observation;
+use crate::config::Config;
+use crate::control::Control;
+use crate::fault::Fault;
+use crate::lifecycle::{self, Instance};
+use crate::maps::{GracePeriods, GraceToken, KernelMaps, Reader};
+use crate::serve::health::{HEALTH_TIMEOUT, Health, NodeState};
+use crate::serve::http::{self, Addresses};
+use crate::serve::metrics::Metrics;
+use crate::serve::report::Publisher;
+use crate::sync::Sync;
+use crate::watch::Event;
+use jiff::Timestamp;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// How soon after a change the report is written.
+const SOON: Duration = Duration::from_millis(200);
+/// How often it is written when nothing changes, and how soon something that failed is tried again.
+const EVENTUALLY: Duration = Duration::from_secs(10);
+
+/// A running agent.
+pub struct App {
+    program: Program<KernelMaps>,
+    node: Node,
+    publisher: Publisher,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    inputs: Inputs,
+    tasks: Tasks,
+    stop: CancellationToken,
+    events: mpsc::Receiver<Vec<Event>>,
+    observations: mpsc::Receiver<Observation>,
+    graces: mpsc::UnboundedReceiver<GraceToken>,
+    dirty: bool,
+}
+
+/// What the report needs beyond what others hold.
+pub struct Inputs {
+    /// When the agent started.
+    pub started: Timestamp,
+    /// The node's name.
+    pub node: String,
+    /// The cgroup whose processes are served.
+    pub cgroup: String,
+    /// Where objects come from.
+    pub origin: String,
+    /// Since when the source is connected, or not.
+    pub connected_since: Timestamp,
+    /// Whether it was connected when last looked at.
+    pub connected: bool,
+    /// When everything was listed in full.
+    pub synced: Option<Timestamp>,
+    /// When an object last arrived.
+    pub last_event: Option<Timestamp>,
+    /// How long the oldest change waits.
+    pub lag: Duration,
+    /// Where health and metrics are.
+    pub bound: Addresses,
+    /// Why the node is not followed, if so.
+    pub node_error: Option<String>,
+}
+
+impl App {
+    /// Starts everything. Programs are attached when this returns; Services are in force soon after.
+    pub async fn start(config: Config, object: &[u8], fault: Fault) -> Result<Self, AppError> {
+        let stop = CancellationToken::new();
+        let Instance { maps, node, network, publisher } = lifecycle::start(&config, object, &fault).await?;
+        let (sync, adopted) = Sync::adopt(maps)?;
+        if adopted.services > 0 {
+            tracing::info!(services = adopted.services, backends = adopted.backends, "adopted what was in force");
+        }
+        let (ended, graces) = mpsc::unbounded_channel();
+        let grace = GracePeriods::start(move |token| {
+            // Nobody listens once the agent ends.
+            let _ = ended.send(token);
+        })?;
+        let health = Arc::new(Health::new(HEALTH_TIMEOUT, NodeState::Unwatched));
+        if adopted.services == 0 {
+            health.starting();
+        }
+        let metrics = Arc::new(Metrics::new(Arc::new(Reader::open(&config.bpffs)?))?);
+        let facts = http::Facts { health: health.clone(), metrics: metrics.clone() };
+        let wanted = Addresses { healthz: Some(config.healthz), metrics: Some(config.metrics) };
+        let bound = http::start(wanted, &facts, &stop)?;
+        let mut tasks = Tasks::new(stop.clone());
+        let observations = tasks.observe(network);
+        let events = tasks.follow(&config);
+        let control = Control::new(&config.node_name);
+        let program = Program::new(control, sync, grace, health.clone(), metrics.clone(), fault);
+        let inputs = Inputs::new(&config, node.cgroup(), bound);
+        Ok(Self { program, node, publisher, health, metrics, inputs, tasks, stop, events, observations, graces, dirty: true })
+    }
+
+    /// Where health and metrics are served.
+    pub const fn bound(&self) -> Addresses {
+        self.inputs.bound
+    }
+
+    /// Runs until SIGTERM or SIGINT, or until a task ends. Everything stays pinned.
+    pub async fn run(mut self) -> Result<(), AppError> {
+        let mut terminate = signal(SignalKind::terminate()).map_err(AppError::Signals)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(AppError::Signals)?;
+        let mut published = Instant::now();
+        loop {
+            let due = published + if self.dirty { SOON } else { EVENTUALLY };
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                Some(events) = self.events.recv() => self.on_events(events),
+                Some(observation) = self.observations.recv() => self.on_observation(observation),
+                Some(token) = self.graces.recv() => self.program.on_grace_ended(token),
+                error = self.tasks.ended() => return Err(error),
+                () = tokio::time::sleep_until(due.into()) => {
+                    self.tend();
+                    published = Instant::now();
+                }
+            }
+        }
+        tracing::info!("ending; programs and tables stay and go on working");
+        self.stop.cancel();
+        Ok(())
+    }
+
+    fn on_events(&mut self, mut events: Vec<Event>) {
+        while let Ok(more) = self.events.try_recv() {
+            events.extend(more);
+        }
+        self.inputs.last_event = Some(Timestamp::now());
+        self.program.on_events(events, Instant::now());
+        if self.program.is_settled() && self.inputs.synced.is_none() {
+            self.inputs.synced = Some(Timestamp::now());
+            self.health.serving();
+        }
+        if let Some(facts) = self.program.control.take_node() {
+            let primary = facts.primary();
+            self.health.node(if facts.eligible { NodeState::Present } else { NodeState::Leaving });
+            let result = self.node.set_object(primary);
+            self.note(result);
+        }
+        self.dirty = true;
+    }
+
+    fn on_observation(&mut self, mut observation: Observation) {
+        while let Ok(later) = self.observations.try_recv() {
+            observation = later;
+        }
+        let result = self.node.observe(observation);
+        self.note(result);
+        self.dirty = true;
+    }
+
+    fn note(&mut self, result: Result<(), FollowError>) {
+        let error = result.err().map(|error| error.to_string());
+        if let Some(error) = error.as_ref().filter(|error| self.inputs.node_error.as_ref() != Some(error)) {
+            tracing::error!("{error}");
+        }
+        self.inputs.node_error = error;
+    }
+
+    /// Tries again what failed, and tells others how things are.
+    fn tend(&mut self) {
+        if !self.dirty && self.inputs.node_error.is_some() {
+            let result = self.node.retry();
+            self.note(result);
+        }
+        if !self.dirty && self.program.sync.rejected().next().is_some() {
+            self.program.retry();
+        }
+        let now = Timestamp::now();
+        let control = &self.program.control;
+        let connected = control.troubles().is_empty();
+        if connected != self.inputs.connected {
+            self.inputs.connected = connected;
+            self.inputs.connected_since = now;
+        }
+        self.inputs.lag = self.health.lag(Instant::now());
+        let report = publish::report(control, &self.program.sync, self.node.devices(), &self.inputs, now);
+        let unserved = control.unserved();
+        let unserved: Vec<&str> = unserved.values().flat_map(|set| set.iter()).map(|item| item.label()).collect();
+        let rejected: Vec<&str> = report.rejections.iter().map(|rejection| rejection.reason.as_str()).collect();
+        self.metrics.observe_services(
+            control.table().count() as u64,
+            &publish::counts(unserved.into_iter()),
+            &publish::counts(rejected.into_iter()),
+        );
+        self.metrics.observe_source(control.synced(), connected);
+        let conditions: Vec<&str> = report.warnings.iter().map(|warning| warning.condition.as_str()).collect();
+        self.metrics.observe_degraded(&conditions);
+        if let Err(error) = self.publisher.publish(&report) {
+            tracing::warn!("{error}");
+        }
+        self.dirty = false;
+    }
+}
+
+impl Inputs {
+    fn new(config: &Config, cgroup: &Path, bound: Addresses) -> Self {
+        let now = Timestamp::now();
+        Self {
+            started: now,
+            node: config.node_name.clone(),
+            cgroup: cgroup.display().to_string(),
+            origin: tasks::origin(&config.source),
+            connected_since: now,
+            connected: false,
+            synced: None,
+            last_event: None,
+            lag: Duration::ZERO,
+            bound,
+            node_error: None,
+        }
+    }
+}

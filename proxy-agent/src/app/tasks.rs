@@ -1,0 +1,89 @@
+//! What runs beside the loop. Each task has a name; one that ends while the agent runs ends the agent.
+
+use super::error::AppError;
+use crate::attach::netlink::{Network, Observation};
+use crate::config::{Config, SourceConfig};
+use crate::watch::{self, Event};
+use std::future::Future;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Observations of the node that may wait; each holds everything, so the loop skips to the last.
+const OBSERVATIONS: usize = 4;
+
+/// Running tasks.
+pub struct Tasks {
+    set: JoinSet<&'static str>,
+    stop: CancellationToken,
+}
+
+impl Tasks {
+    /// None yet; all that are started end with `stop`.
+    pub fn new(stop: CancellationToken) -> Self {
+        Self { set: JoinSet::new(), stop }
+    }
+
+    /// Starts a task.
+    pub fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.set.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = task => {}
+            }
+            name
+        });
+    }
+
+    /// Follows the source of objects that the configuration names.
+    pub fn follow(&mut self, config: &Config) -> mpsc::Receiver<Vec<Event>> {
+        let (events, source) = watch::start(&config.source, &config.node_name);
+        self.spawn("source", async {
+            if let Err(error) = source.await {
+                tracing::error!("{error}");
+            }
+        });
+        events
+    }
+
+    /// Observes the node.
+    pub fn observe(&mut self, mut network: Network) -> mpsc::Receiver<Observation> {
+        let (sender, observations) = mpsc::channel(OBSERVATIONS);
+        self.spawn("network", async move {
+            loop {
+                match network.next().await {
+                    Ok(observation) => {
+                        if sender.send(observation).await.is_err() {
+                            return;
+                        }
+                    }
+                    Err(error) => {
+                        tracing::error!("{error}");
+                        return;
+                    }
+                }
+            }
+        });
+        observations
+    }
+
+    /// Waits until one ends by itself.
+    pub async fn ended(&mut self) -> AppError {
+        match self.set.join_next().await {
+            Some(Ok(name)) => AppError::TaskEnded(name),
+            // A task that panicked has said why on standard error.
+            Some(Err(_)) => AppError::TaskEnded("panicked"),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// How a source is called in the report.
+pub fn origin(source: &SourceConfig) -> String {
+    match source {
+        SourceConfig::InCluster => "Kubernetes API (in-cluster)".into(),
+        SourceConfig::Kubeconfig(path) => format!("Kubernetes API ({})", path.display()),
+        SourceConfig::Manifests(folder) => folder.display().to_string(),
+    }
+}
