@@ -102,6 +102,13 @@ impl Control {
         [Kind::Service, Kind::EndpointSlice].iter().all(|kind| self.synced.contains(kind))
     }
 
+    /// Whether, moreover, nothing is hidden in manifests that could never be read: before that, a service that stands in the tables
+    /// and was not delivered may well be wanted.
+    pub fn complete(&self) -> bool {
+        let hidden = |subject: &Subject| matches!(subject, Subject::File(_) | Subject::Folder(_));
+        self.synced() && !self.troubles.keys().any(hidden)
+    }
+
     /// What differs in the table since the last call; nothing before [`Self::synced`].
     pub fn take_changes(&mut self) -> Vec<Change> {
         if !self.synced() {

@@ -197,6 +197,8 @@ fn unserved(control: &Control) -> String {
 fn difference(expected: &str, actual: &str) -> String {
     let (expected, actual): (Vec<_>, Vec<_>) = (expected.lines().collect(), actual.lines().collect());
     let same = expected.iter().zip(&actual).take_while(|(one, other)| one == other).count();
-    let show = |lines: &[&str]| lines.iter().skip(same.saturating_sub(3)).take(12).map(|line| format!("    {line}\n")).collect::<String>();
+    let show = |lines: &[&str]| {
+        lines.iter().skip(same.saturating_sub(3)).take(12).map(|line| format!("    {line}\n")).collect::<String>()
+    };
     format!("  from line {}:\n  expected\n{}  came out\n{}", same + 1, show(&expected), show(&actual))
 }
