@@ -3,6 +3,7 @@
 use super::backends::BackendsArgs;
 use super::cleanup::CleanupArgs;
 use super::flows::FlowsArgs;
+use super::instance::LookError;
 use super::run::RunCommand;
 use super::services::ServicesArgs;
 use super::status::StatusArgs;
@@ -69,7 +70,8 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     let start = error.downcast_ref::<StartError>().map(StartError::exit_code);
     let app = || error.downcast_ref::<AppError>().map(AppError::exit_code);
     let config = || error.downcast_ref::<ConfigError>().map(|_| MISUSED);
-    start.or_else(app).or_else(config).unwrap_or(FAILED)
+    let look = || error.downcast_ref::<LookError>().map(LookError::exit_code);
+    start.or_else(app).or_else(config).or_else(look).unwrap_or(FAILED)
 }
 
 #[cfg(test)]
@@ -91,6 +93,7 @@ mod tests {
     #[test]
     fn errors_have_codes() {
         assert_eq!(exit_code(&StartError::NoObject.into()), StartError::NoObject.exit_code());
+        assert_eq!(exit_code(&LookError::NoInstance("/x".into()).into()), 3);
         assert_eq!(exit_code(&anyhow::anyhow!("anything")), FAILED);
     }
 }

@@ -38,6 +38,17 @@ pub enum LookError {
     Pins(#[from] PinError),
 }
 
+impl LookError {
+    /// The exit code, listed in docs/operations.md.
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::NoInstance(_) => 3,
+            Self::Denied { .. } => 1,
+            Self::Pins(_) => 17,
+        }
+    }
+}
+
 /// An instance's tables.
 pub fn tables(bpffs: &Path) -> Result<Reader, LookError> {
     let folder = bpffs.join("maps");

@@ -63,7 +63,9 @@ pub fn columns(header: &[&str], rows: Vec<Vec<Value>>, width: Option<u16>) -> St
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     if !header.is_empty() {
-        table.set_header(header.to_vec());
+        let numbers = |index: usize| rows.first().is_some_and(|row| matches!(row.get(index), Some(Value::Number(_))));
+        let title = |(index, text): (usize, &&str)| aligned(Cell::new(text), numbers(index));
+        table.set_header(header.iter().enumerate().map(title).collect::<Vec<_>>());
     }
     match width {
         Some(width) => table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width),
@@ -81,9 +83,13 @@ pub fn columns(header: &[&str], rows: Vec<Vec<Value>>, width: Option<u16>) -> St
 
 fn cell(value: Value) -> Cell {
     match value {
-        Value::Text(text) => Cell::new(text),
-        Value::Number(number) => Cell::new(number).set_alignment(CellAlignment::Right),
+        Value::Text(text) => aligned(Cell::new(text), false),
+        Value::Number(number) => aligned(Cell::new(number), true),
     }
+}
+
+fn aligned(cell: Cell, right: bool) -> Cell {
+    cell.set_alignment(if right { CellAlignment::Right } else { CellAlignment::Left })
 }
 
 /// Several short texts, one below the other; `-` for none.
