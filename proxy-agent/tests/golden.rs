@@ -88,7 +88,7 @@ impl World {
         for defined in parse::yaml(yaml).unwrap_or_else(|error| panic!("{error:?} in\n{yaml}")) {
             let object = defined.object;
             self.objects.insert((object.kind(), object.name()), object.clone());
-            self.tell(Event::Apply(object));
+            self.tell(object.into());
         }
         self.changes = self.control.take_changes();
         yaml.to_owned()
@@ -113,16 +113,16 @@ impl World {
         let objects = self.objects.clone();
         let mut reordered = Self::new();
         for object in objects.values().rev() {
-            reordered.tell(Event::Apply(object.clone()));
+            reordered.tell(object.clone().into());
             reordered.control.take_changes();
         }
         assert_eq!((table(&reordered.control), unserved(&reordered.control)), last, "in another order, one by one");
-        objects.values().for_each(|object| self.tell(Event::Apply(object.clone())));
+        objects.values().for_each(|object| self.tell(object.clone().into()));
         assert_eq!(changes(&self.control.take_changes()), "", "the same again");
         objects.keys().for_each(|(kind, name)| self.tell(Event::Delete(*kind, name.clone())));
         self.control.take_changes();
         assert_eq!((table(&self.control), self.control.rejections()), (String::new(), Vec::new()), "all deleted");
-        objects.values().for_each(|object| self.tell(Event::Apply(object.clone())));
+        objects.values().for_each(|object| self.tell(object.clone().into()));
         self.control.take_changes();
         assert_eq!((table(&self.control), unserved(&self.control)), last, "all there again");
     }

@@ -18,7 +18,7 @@ use std::time::Instant;
 /// What happens in one step.
 #[derive(Clone, Debug)]
 enum Step {
-    Apply(Object),
+    Apply(Box<Object>),
     /// Deletes the object at this place among those there are.
     Delete(prop::sample::Index),
     /// Lets what has come so far take effect.
@@ -97,8 +97,8 @@ fn meta(name: String, label: Option<&str>) -> ObjectMeta {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => service().prop_map(Step::Apply),
-        6 => slice().prop_map(Step::Apply),
+        4 => service().prop_map(|object| Step::Apply(Box::new(object))),
+        6 => slice().prop_map(|object| Step::Apply(Box::new(object))),
         2 => any::<prop::sample::Index>().prop_map(Step::Delete),
         4 => Just(Step::Take),
     ]
@@ -113,7 +113,7 @@ fn started() -> Control {
 
 fn from_nothing<'a>(objects: impl Iterator<Item = &'a Object>) -> (Control, BTreeMap<ServiceName, WantedService>) {
     let mut control = started();
-    objects.for_each(|object| control.on_event(Event::Apply(object.clone()), Instant::now()));
+    objects.for_each(|object| control.on_event(object.clone().into(), Instant::now()));
     let changes = control.take_changes();
     let mut table = BTreeMap::new();
     put(&mut table, changes);
@@ -160,7 +160,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Apply(object) => {
-                    objects.insert((object.kind(), object.name()), object.clone());
+                    objects.insert((object.kind(), object.name()), (*object).clone());
                     control.on_event(Event::Apply(object), Instant::now());
                 }
                 Step::Delete(index) if !objects.is_empty() => {
@@ -187,7 +187,7 @@ fn s11_nothing_before_both_lists() {
     let ports = vec![ServicePort { port: 80, ..ServicePort::default() }];
     let spec = ServiceSpec { cluster_ip: "10.96.0.1".into(), ports, ..ServiceSpec::default() };
     let service = Object::Service(Service { metadata, spec, ..Service::default() });
-    control.on_event(Event::Apply(service), Instant::now());
+    control.on_event(service.into(), Instant::now());
     for kind in [Kind::Node, Kind::Service] {
         control.on_event(Event::Synced(kind), Instant::now());
         assert_eq!((control.synced(), control.take_changes()), (false, Vec::new()), "{kind}");

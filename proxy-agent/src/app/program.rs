@@ -6,6 +6,7 @@ use crate::maps::{GracePeriods, GraceToken, Maps};
 use crate::serve::health::Health;
 use crate::serve::metrics::{self, Metrics};
 use crate::sync::{Applied, ChangeKind, ServiceChange, Sync};
+use crate::table::Change;
 use crate::watch::Event;
 use jiff::Timestamp;
 use proxy_common::abi::Family;
@@ -23,6 +24,8 @@ pub struct Program<M> {
     metrics: Arc<Metrics>,
     fault: Fault,
     settled: bool,
+    /// Whether services that nobody wants any more have been taken out.
+    cleared: bool,
 }
 
 impl<M: Maps> Program<M> {
@@ -35,7 +38,7 @@ impl<M: Maps> Program<M> {
         metrics: Arc<Metrics>,
         fault: Fault,
     ) -> Self {
-        Self { control, sync, grace, health, metrics, fault, settled: false }
+        Self { control, sync, grace, health, metrics, fault, settled: false, cleared: false }
     }
 
     /// Whether the first full list is in force.
@@ -73,11 +76,14 @@ impl<M: Maps> Program<M> {
     fn write(&mut self, since: Instant) {
         let changes = self.control.take_changes();
         let began = Instant::now();
-        let applied = if self.settled {
-            self.sync.apply(changes)
-        } else {
+        if !self.settled {
             self.fault.reach("first-list");
-            self.sync.settle(changes)
+        }
+        let applied = if !self.cleared && self.control.complete() {
+            self.cleared = true;
+            self.sync.settle(self.control.table().map(Change::Set).collect())
+        } else {
+            self.sync.apply(changes)
         };
         self.measure(&applied, began, since);
         self.finish(&applied);

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 #[derive(Clone, PartialEq, Debug)]
 pub enum Event {
     /// The object is new or changed.
-    Apply(Object),
+    Apply(Box<Object>),
     /// The object is gone.
     Delete(Kind, ObjectName),
     /// Every object of the kind has been delivered (S11); said again after each later list.
@@ -18,6 +18,13 @@ pub enum Event {
     Trouble(Subject, Trouble),
     /// The subject's trouble is over.
     Recovered(Subject),
+}
+
+impl From<Object> for Event {
+    /// The object is new or changed.
+    fn from(object: Object) -> Self {
+        Self::Apply(Box::new(object))
+    }
 }
 
 /// Where a source sends what it sees; what stands in one message belongs together and is put in force at once.

@@ -59,7 +59,7 @@ impl Known {
 
     fn apply(&mut self, object: Object) -> Vec<Event> {
         self.names.insert(object.name());
-        vec![Event::Apply(object)]
+        vec![object.into()]
     }
 
     fn list_is_complete(&mut self) -> Vec<Event> {

@@ -163,7 +163,8 @@ impl Rig {
 
     fn take(&mut self, event: Event) {
         match event {
-            Event::Apply(Object::Service(service)) => {
+            Event::Apply(object) => {
+                let Object::Service(service) = *object else { panic!("{object:?}") };
                 assert_eq!(service.metadata.managed_fields, None);
                 self.ports.insert(service.metadata.name.unwrap(), service.spec.ports[0].port);
             }
@@ -173,7 +174,6 @@ impl Rig {
             Event::Recovered(subject) => {
                 assert!(self.troubles.remove(&subject.to_string()).is_some(), "{subject} recovers once")
             }
-            Event::Apply(other) => panic!("{other:?}"),
         }
     }
 

@@ -9,11 +9,14 @@ use std::sync::Arc;
 
 type Id = (Kind, ObjectName);
 
+/// The definitions of one object by file name and place in the file.
+type Places = BTreeMap<(Arc<str>, usize), Arc<Defined>>;
+
 /// Every definition of every object; the first, by file name and place, is in force.
 #[derive(Debug, Default)]
 pub struct Definitions {
     files: BTreeMap<Arc<str>, BTreeSet<Id>>,
-    objects: HashMap<Id, BTreeMap<(Arc<str>, usize), Arc<Defined>>>,
+    objects: HashMap<Id, Places>,
 }
 
 impl Definitions {
@@ -66,7 +69,7 @@ impl Definitions {
         let object = match (&before.first, &after.first) {
             (Some(_), None) => Some(Event::Delete(kind, name.clone())),
             (Some((_, old)), Some((_, new))) if old.object == new.object => None,
-            (_, Some((_, new))) => Some(Event::Apply(new.object.clone())),
+            (_, Some((_, new))) => Some(new.object.clone().into()),
             (None, None) => None,
         };
         let subject = Subject::Object(kind, name);
@@ -101,6 +104,7 @@ fn place((at, defined): (&(Arc<str>, usize), &Arc<Defined>)) -> (FileLine, Arc<D
 mod tests {
     use super::super::parse::yaml;
     use super::*;
+    use crate::watch::objects::Object;
 
     fn service(name: &str, port: u16) -> String {
         format!("---\napiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{ports: [{{port: {port}}}]}}\n")
@@ -108,7 +112,8 @@ mod tests {
 
     fn said(events: &[Event]) -> Vec<String> {
         let text = |event: &Event| match event {
-            Event::Apply(crate::watch::objects::Object::Service(service)) => {
+            Event::Apply(object) => {
+                let Object::Service(service) = &**object else { panic!("{object:?}") };
                 format!("apply {} {}", service.metadata.name.as_ref().unwrap(), service.spec.ports[0].port)
             }
             Event::Delete(kind, name) => format!("delete {kind} {name}"),

@@ -118,11 +118,10 @@ impl Follower {
         let path = self.folder.join(&name);
         if mask.intersects(EventMask::DELETE | EventMask::MOVED_FROM) {
             self.leaving.insert(name, Instant::now() + GRACE);
-        } else if mask.intersects(EventMask::CLOSE_WRITE | EventMask::MOVED_TO) {
-            names.insert(name);
-        } else if mask.contains(EventMask::CREATE) && folder::is_complete_when_created(&path) {
-            names.insert(name);
-        } else if mask.contains(EventMask::ATTRIB) && self.troubled.contains(&Subject::File(path)) {
+        } else if mask.intersects(EventMask::CLOSE_WRITE | EventMask::MOVED_TO)
+            || (mask.contains(EventMask::CREATE) && folder::is_complete_when_created(&path))
+            || (mask.contains(EventMask::ATTRIB) && self.troubled.contains(&Subject::File(path)))
+        {
             names.insert(name);
         }
     }

@@ -51,7 +51,8 @@ impl Rig {
 
     fn take(&mut self, event: Event) {
         match event {
-            Event::Apply(Object::Service(service)) => {
+            Event::Apply(object) => {
+                let Object::Service(service) = *object else { panic!("{object:?}") };
                 self.ports.insert(service.metadata.name.unwrap(), service.spec.ports[0].port);
             }
             Event::Delete(_, name) => assert!(self.ports.remove(&*name.name).is_some(), "{name} is deleted once"),
@@ -62,7 +63,6 @@ impl Rig {
             Event::Recovered(subject) => {
                 assert!(self.troubles.remove(&subject.to_string()).is_some(), "{subject} recovers once")
             }
-            Event::Apply(other) => panic!("{other:?}"),
         }
     }
 
@@ -127,7 +127,7 @@ async fn a_half_written_file_is_not_read() {
     file.write_all(b"---\napiVersion: v1\n").unwrap();
     rig.settle().await;
     assert_eq!((rig.in_force(), rig.troubles.len()), (vec![("a", 1)], 0));
-    file.write_all(service("a", 2)[19..].as_bytes()).unwrap();
+    file.write_all(&service("a", 2).as_bytes()[19..]).unwrap();
     drop(file);
     rig.next().await;
     assert_eq!(rig.in_force(), [("a", 2)], "{:?}", rig.troubles);
@@ -238,7 +238,7 @@ async fn a_file_that_can_not_be_read() {
         return;
     }
     let mut rig = Rig::new(&[("a.yaml", &service("a", 1))]);
-    std::fs::set_permissions(rig.path("a.yaml"), std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(rig.path("a.yaml"), std::fs::Permissions::from_mode(0o000)).unwrap();
     rig.next().await;
     assert!(rig.only_trouble().contains("can't be read"), "{:?}", rig.troubles);
     std::fs::set_permissions(rig.path("a.yaml"), std::fs::Permissions::from_mode(0o644)).unwrap();
