@@ -2,7 +2,7 @@
 
 use crate::kernel;
 use crate::maps::{
-    BACKEND_STATES, BACKENDS, CONFIG, DESCRIPTORS, DEVICES, FLOWS, FLOWS_ANY, FLOWS_ANY_NEW, FLOWS_NEW, FRONTENDS,
+    self, BACKEND_STATES, BACKENDS, CONFIG, DESCRIPTORS, DEVICES, FLOWS, FLOWS_ANY, FLOWS_ANY_NEW, FLOWS_NEW, FRONTENDS,
     NODE_ADDRESSES, PROGRAM_STATE, SEED, SERVICE_COUNTERS, SERVICES, SLOTS, UDP_PEERS,
 };
 use crate::route;
@@ -11,7 +11,7 @@ use core::ffi::c_void;
 use core::ptr;
 use proxy_common::abi::{
     Addr, AddressFlags, Backend, BackendId, BackendState, Config, Descriptor, DeviceFlags, Flow, Frontend, FrontendKey,
-    NextHop, PeerKey, PeerValue, ServiceId, ServiceWord, Tuple,
+    INTEREST_ANSWERS, INTEREST_DIALLED, NextHop, PeerKey, PeerValue, ServiceId, ServiceWord, Tuple,
 };
 use proxy_common::lb::{self, Env, FlowTable, InsertError, Step};
 
@@ -98,6 +98,26 @@ impl Env for Kernel {
     #[inline(always)]
     fn backend_state(&self, id: BackendId) -> BackendState {
         BACKEND_STATES.get(id.0).copied().unwrap_or_default()
+    }
+
+    #[inline(always)]
+    fn may_be_dialled(&self, addr: &Addr) -> bool {
+        // SAFETY: a byte of an array's element.
+        maps::interest(INTEREST_DIALLED, addr).is_none_or(|byte| unsafe { *byte } != 0)
+    }
+
+    #[inline(always)]
+    fn may_answer(&self, addr: &Addr) -> bool {
+        // SAFETY: a byte of an array's element.
+        maps::interest(INTEREST_ANSWERS, addr).is_none_or(|byte| unsafe { *byte } != 0)
+    }
+
+    #[inline(always)]
+    fn note_answers(&mut self, addr: &Addr) {
+        if let Some(byte) = maps::interest(INTEREST_ANSWERS, addr) {
+            // SAFETY: a byte of an array's element, stored as a whole.
+            unsafe { *byte = 1 };
+        }
     }
 
     #[inline(always)]

@@ -7,8 +7,8 @@ use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, SkStorage};
 use aya_ebpf::macros::btf_map;
 use proxy_common::abi::{
     Addr, AddressFlags, Backend, BackendId, BackendState, Bucket, COUNTER_SLOTS, Config, Counter, Descriptor, DeviceFlags,
-    Flow, Frontend, FrontendKey, PeerKey, PeerValue, ProgramState, Scratch, ServiceId, ServiceName, ServiceWord, SocketState,
-    Tuple,
+    Flow, Frontend, FrontendKey, INTEREST_LEN, PeerKey, PeerValue, ProgramState, Scratch, ServiceId, ServiceName, ServiceWord,
+    SocketState, Tuple,
 };
 
 use proxy_common::packet::Parsed;
@@ -49,6 +49,9 @@ pub static NODE_ADDRESSES: HashMap<Addr, AddressFlags, 4096, NO_PREALLOC> = Hash
 pub static DEVICES: HashMap<u32, DeviceFlags, 4096, NO_PREALLOC> = HashMap::new();
 #[btf_map]
 pub static CONFIG: Array<Config, 1, MMAPABLE> = Array::new();
+/// A hint at what concerns us at all; a byte is never cleared.
+#[btf_map]
+pub static INTEREST: Array<[u8; INTEREST_LEN], 2, MMAPABLE> = Array::new();
 #[btf_map]
 pub static COUNTERS: PerCpuArray<Counter, { COUNTER_SLOTS as usize }> = PerCpuArray::new();
 #[btf_map]
@@ -86,4 +89,11 @@ pub static CSUM_IPV6: Global<u32> = Global::new(1);
 pub fn work() -> Option<&'static mut Work> {
     // SAFETY: a slot of a per-CPU array, used by one program at a time.
     SCRATCH.get_ptr_mut(0).map(|work| unsafe { &mut *work })
+}
+
+/// The byte of a field of INTEREST that stands for an address.
+#[inline(always)]
+pub fn interest(field: u32, addr: &Addr) -> Option<*mut u8> {
+    // SAFETY: the hash is below the field's length.
+    INTEREST.get_ptr_mut(field).map(|bytes| unsafe { bytes.cast::<u8>().add(addr.interest() as usize) })
 }

@@ -67,7 +67,12 @@ impl Capacity {
             MapName::FlowsAny => self.flows_any,
             MapName::FlowsAnyNew => self.flows_any_new,
             MapName::UdpPeers => self.udp_peers,
-            MapName::Sockets | MapName::NodeAddresses | MapName::Devices | MapName::Config | MapName::Counters => return None,
+            MapName::Sockets
+            | MapName::Interest
+            | MapName::NodeAddresses
+            | MapName::Devices
+            | MapName::Config
+            | MapName::Counters => return None,
         })
     }
 
@@ -84,7 +89,12 @@ impl Capacity {
             MapName::FlowsAny => self.flows_any = entries,
             MapName::FlowsAnyNew => self.flows_any_new = entries,
             MapName::UdpPeers => self.udp_peers = entries,
-            MapName::Sockets | MapName::NodeAddresses | MapName::Devices | MapName::Config | MapName::Counters => {}
+            MapName::Sockets
+            | MapName::Interest
+            | MapName::NodeAddresses
+            | MapName::Devices
+            | MapName::Config
+            | MapName::Counters => {}
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The tables that programs read: pinned maps, mapped where they are arrays, in batches where they are hash tables.
 
+use super::interest::Interest;
 use super::pins::{self, Access, PinError};
 use super::sys;
 use super::tables::{HashRead, HashWrite, Tables};
@@ -18,6 +19,7 @@ pub struct KernelHashes {
     names: HashTable<ServiceId, ServiceName>,
     frontends: HashTable<FrontendKey, Frontend>,
     counters: CpuCounters,
+    interest: Option<Interest>,
 }
 
 /// Values of every CPU.
@@ -36,6 +38,7 @@ impl KernelMaps {
             names: hash(bpffs, MapName::Names, access)?,
             frontends: hash(bpffs, MapName::Frontends, access)?,
             counters: CpuCounters::open(bpffs, MapName::ServiceCounters, access)?,
+            interest: if access == Access::Write { Some(Interest::open(bpffs)?) } else { None },
         };
         let tables = Self {
             capacity: capacity(bpffs, Capacity::for_this_machine())?,
@@ -127,6 +130,9 @@ impl HashWrite for KernelHashes {
     }
 
     fn insert_frontends(&mut self, entries: &[(FrontendKey, Frontend)]) -> Result<(), Partial> {
+        if let Some(interest) = &self.interest {
+            entries.iter().for_each(|(key, _)| interest.mark(&key.addr));
+        }
         self.frontends.insert(entries)
     }
 

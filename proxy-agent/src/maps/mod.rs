@@ -16,6 +16,7 @@ mod fixture;
 mod flows;
 mod grace;
 mod hash;
+mod interest;
 mod interface;
 mod kernel;
 mod load;

@@ -49,6 +49,8 @@ names! {
     NodeAddresses = "NODE_ADDRESSES",
     /// The node's devices.
     Devices = "DEVICES",
+    /// A hint at the addresses that concern us.
+    Interest = "INTEREST",
     /// Settings.
     Config = "CONFIG",
     /// Verdicts.

@@ -1,5 +1,6 @@
 //! What programs know of the node: CONFIG, NODE_ADDRESSES and DEVICES, as the agent writes them.
 
+use super::interest::Interest;
 use super::kernel::hash;
 use super::pins::{self, Access, PinError};
 use super::{Array, HashTable, MapError, MapName, Mapping};
@@ -15,6 +16,7 @@ pub struct NodeMaps {
     config: Array<Mapping, Config>,
     addresses: HashTable<Addr, AddressFlags>,
     devices: HashTable<u32, DeviceFlags>,
+    interest: Interest,
 }
 
 impl NodeMaps {
@@ -25,6 +27,7 @@ impl NodeMaps {
             config: pins::array(bpffs, MapName::Config, Access::Write)?,
             addresses: hash(bpffs, MapName::NodeAddresses, Access::Write)?,
             devices: hash(bpffs, MapName::Devices, Access::Write)?,
+            interest: Interest::open(bpffs)?,
         })
     }
 
@@ -40,6 +43,7 @@ impl NodeMaps {
 
     /// Makes NODE_ADDRESSES hold exactly `wanted`; what comes is in place before what goes is taken out.
     pub fn set_addresses(&mut self, wanted: &HashMap<Addr, AddressFlags>) -> Result<(), MapError> {
+        wanted.keys().for_each(|addr| self.interest.mark(addr));
         replace(&self.addresses, wanted)
     }
 

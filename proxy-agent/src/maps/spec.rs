@@ -4,7 +4,7 @@ use super::MapName;
 use super::sys::{ARRAY, HASH, LRU_HASH, MMAPABLE, NO_PREALLOC, PERCPU_ARRAY, Shape};
 use proxy_common::abi::{
     Addr, AddressFlags, Backend, BackendId, BackendState, COUNTER_SLOTS, Config, Counter, Descriptor, DeviceFlags, Flow,
-    Frontend, FrontendKey, PeerKey, PeerValue, ServiceId, ServiceName, ServiceWord, SocketState, Tuple,
+    Frontend, FrontendKey, INTEREST_LEN, PeerKey, PeerValue, ServiceId, ServiceName, ServiceWord, SocketState, Tuple,
 };
 
 const SK_STORAGE: u32 = 24;
@@ -25,6 +25,7 @@ impl MapName {
             Self::Sockets => table::<u32, SocketState>(SK_STORAGE, NO_PREALLOC),
             Self::NodeAddresses => table::<Addr, AddressFlags>(HASH, NO_PREALLOC),
             Self::Devices => table::<u32, DeviceFlags>(HASH, NO_PREALLOC),
+            Self::Interest => Shape { max_entries: 2, ..table::<u32, [u8; INTEREST_LEN]>(ARRAY, MMAPABLE) },
             Self::Config => Shape { max_entries: 1, ..table::<u32, Config>(ARRAY, MMAPABLE) },
             Self::Counters => Shape { max_entries: COUNTER_SLOTS, ..table::<u32, Counter>(PERCPU_ARRAY, 0) },
             Self::ServiceCounters => table::<u32, u64>(PERCPU_ARRAY, 0),

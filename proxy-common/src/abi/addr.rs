@@ -47,6 +47,14 @@ pub struct Tuple {
     zeros: u16,
 }
 
+const INTEREST_BITS: u32 = 17;
+/// Length of a field of INTEREST, in bytes: with 10,000 frontends, 7 addresses of 100 look like one.
+pub const INTEREST_LEN: usize = 1 << INTEREST_BITS;
+/// Index of the field of INTEREST that the agent writes: addresses that are dialled, and the node's own.
+pub const INTEREST_DIALLED: u32 = 0;
+/// Index of the field of INTEREST that programs write: addresses that answer flows whose source is not translated.
+pub const INTEREST_ANSWERS: u32 = 1;
+
 const V4_PREFIX: u32 = u32::from_ne_bytes([0, 0, 0xff, 0xff]);
 
 impl Addr {
@@ -89,6 +97,14 @@ impl Addr {
     #[inline(always)]
     pub const fn family(&self) -> Family {
         if self.is_v4() { Family::V4 } else { Family::V6 }
+    }
+
+    /// The address's place in each of the fields of INTEREST (multiplicative hashing, Knuth 6.4).
+    #[inline(always)]
+    pub const fn interest(&self) -> u32 {
+        let [a, b, c, d] = self.words;
+        let mixed = d ^ c.rotate_left(7) ^ b.rotate_left(14) ^ a.rotate_left(21);
+        mixed.wrapping_mul(0x9e37_79b1) >> (u32::BITS - INTEREST_BITS)
     }
 
     /// The address under which NodePorts of this address's family are stored.

@@ -13,7 +13,7 @@ mod reason;
 mod service;
 mod socket;
 
-pub use addr::{Addr, Family, Port, Proto, Tuple};
+pub use addr::{Addr, Family, INTEREST_ANSWERS, INTEREST_DIALLED, INTEREST_LEN, Port, Proto, Tuple};
 pub use backend::{Backend, BackendFlags, BackendId, BackendState, Generation};
 pub use config::{Cidr, Config, PORT_RANGES, PortRange};
 pub use flow::{Flow, FlowFlags, NextHop, Scratch};
@@ -24,7 +24,7 @@ pub use service::{Descriptor, ServiceId, ServiceName, ServiceWord};
 pub use socket::{PeerKey, PeerValue, SocketState};
 
 /// Version of everything in this module. It changes whenever a type here, or the meaning of a map, does.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Value of XDP metadata that marks a packet as translated: tc passes it on and clears the mark.
 pub const TRANSLATED_MARK: u32 = 0x51_75_1c_e1;

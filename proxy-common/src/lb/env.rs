@@ -57,6 +57,12 @@ pub trait Env {
     fn backend(&self, id: BackendId) -> Option<Backend>;
     /// BACKEND_STATES.
     fn backend_state(&self, id: BackendId) -> BackendState;
+    /// INTEREST: `false` if no frontend and no address of this node is `addr`. `true` may be wrong.
+    fn may_be_dialled(&self, addr: &Addr) -> bool;
+    /// INTEREST: `false` if `addr` answers no flow whose source is not translated. `true` may be wrong.
+    fn may_answer(&self, addr: &Addr) -> bool;
+    /// Notes in INTEREST that `addr` answers such flows.
+    fn note_answers(&mut self, addr: &Addr);
     /// NODE_ADDRESSES; no flags for an address that is not on this node.
     fn address(&self, addr: &Addr) -> AddressFlags;
     /// DEVICES; no flags for an unknown device.

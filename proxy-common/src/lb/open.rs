@@ -61,6 +61,9 @@ fn try_establish<E: Env>(env: &mut E, tuple: &Tuple, class: Class, scratch: &mut
     flow.checked = flow.seen;
     flow.hop = NextHop::NONE;
     let reason = take_tuple(env, class, scratch)?;
+    if scratch.flow.flags == FlowFlags::default() {
+        env.note_answers(&scratch.to.dst);
+    }
     scratch.flow.to = scratch.to;
     scratch.flow.flags = scratch.flow.flags.with(FlowFlags::FORWARD);
     scratch.flow.hop = scratch.hop;

@@ -4,7 +4,7 @@
 
 use super::open::{choose, establish};
 use super::{Class, Env, flow};
-use crate::abi::{DeviceFlags, Disposition, FlowFlags, Hook, NextHop, Reason, Scratch};
+use crate::abi::{DeviceFlags, Disposition, FlowFlags, Hook, NextHop, Reason, Scratch, Tuple};
 use crate::packet::Parsed;
 
 /// Which way a packet passes a device, seen from the node's stack.
@@ -67,6 +67,9 @@ pub struct Verdict {
 /// Decides on a packet. Flow entries are made, moved and marked; the packet is not touched.
 #[inline(always)]
 pub fn decide<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, scratch: &mut Scratch) -> Verdict {
+    if !place.concerns(env, &parsed.tuple) {
+        return place.refuse(Reason::Untouched);
+    }
     let class = Class::of(parsed.tuple.proto);
     if let Some(verdict) = flow::follow(env, place, parsed, class, scratch) {
         return verdict;
@@ -85,6 +88,16 @@ pub fn decide<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, scratch: &mut
 }
 
 impl Place {
+    /// Whether the packet may belong to a flow or a frontend at all. Everything else leaves here, before any table is searched:
+    /// nobody pays for what he does not use.
+    #[inline(always)]
+    fn concerns<E: Env>(&self, env: &E, tuple: &Tuple) -> bool {
+        match self.direction {
+            Direction::Ingress => env.may_be_dialled(&tuple.dst),
+            Direction::Egress => env.may_answer(&tuple.src) || (self.made_here && env.may_be_dialled(&tuple.dst)),
+        }
+    }
+
     /// Whether new flows begin here: where clients come in, and where the node's own packets leave.
     #[inline(always)]
     pub(super) fn opens(&self) -> bool {
