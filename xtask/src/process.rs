@@ -1,5 +1,6 @@
 //! Runs other programs. A failure names the whole command, so that it can be repeated by hand.
 
+use std::env;
 use std::ffi::OsStr;
 use std::process::{Command, Stdio};
 
@@ -19,10 +20,19 @@ const LEAKS: [&str; 8] = [
     "CARGO_BUILD_TARGET",
 ];
 
+/// What `cargo run` tells xtask about itself. Build scripts that look at it (ring's does) would run again, and all that
+/// depends on them be compiled anew, each time the same crate is built with and without xtask.
+const ABOUT_XTASK: [&str; 5] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
+
 /// The host's cargo, run in the repository. It keeps the tool chain that the caller chose.
 pub fn host_cargo() -> Command {
     let mut command = Command::new(paths::cargo());
     command.current_dir(paths::root()).env_remove("CARGO_TARGET_DIR");
+    for (name, _) in env::vars_os() {
+        if ABOUT_XTASK.iter().any(|start| name.as_encoded_bytes().starts_with(start.as_bytes())) {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
