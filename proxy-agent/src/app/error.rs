@@ -23,6 +23,9 @@ pub enum AppError {
     /// Grace periods can't be had.
     #[error(transparent)]
     Grace(#[from] GraceError),
+    /// There is no thread to sweep flows in.
+    #[error("can't start a thread: {0}; raise the limit of threads")]
+    Thread(io::Error),
     /// Two metrics have one name.
     #[error("the registry of metrics refused one: {0}; this is a defect of this version, report it")]
     Metrics(#[from] prometheus::Error),
@@ -42,7 +45,7 @@ impl AppError {
             Self::Adopt(_) | Self::Pins(_) | Self::Grace(_) => 17,
             Self::Serve(_) => 22,
             Self::TaskEnded(_) => 23,
-            Self::Metrics(_) | Self::Signals(_) => 1,
+            Self::Metrics(_) | Self::Signals(_) | Self::Thread(_) => 1,
         }
     }
 }

@@ -10,12 +10,12 @@ use crate::config::Config;
 use crate::control::Control;
 use crate::fault::Fault;
 use crate::lifecycle::{self, Instance};
-use crate::maps::{GracePeriods, GraceToken, KernelMaps, Reader};
+use crate::maps::{FLOW_TABLES, GracePeriods, GraceToken, KernelFlows, KernelMaps, MapError, Reader};
 use crate::serve::health::{HEALTH_TIMEOUT, Health, NodeState};
 use crate::serve::http::{self, Addresses};
 use crate::serve::metrics::Metrics;
 use crate::serve::report::Publisher;
-use crate::sync::Sync;
+use crate::sync::{Sweeper, Swept, Sync, Timeouts};
 use crate::watch::Event;
 use jiff::Timestamp;
 use std::path::Path;
@@ -44,6 +44,7 @@ pub struct App {
     observations: mpsc::Receiver<Observation>,
     graces: mpsc::UnboundedReceiver<GraceToken>,
     dirty: bool,
+    _sweeper: Sweeper,
 }
 
 /// What the report needs beyond what others hold.
@@ -91,6 +92,7 @@ impl App {
             health.starting();
         }
         let metrics = Arc::new(Metrics::new(Arc::new(Reader::open(&config.bpffs)?))?);
+        let sweeper = sweep(&config, metrics.clone())?;
         let facts = http::Facts { health: health.clone(), metrics: metrics.clone() };
         let wanted = Addresses { healthz: Some(config.healthz), metrics: Some(config.metrics) };
         let bound = http::start(wanted, &facts, &stop)?;
@@ -100,7 +102,21 @@ impl App {
         let control = Control::new(&config.node_name);
         let program = Program::new(control, sync, grace, health.clone(), metrics.clone(), fault);
         let inputs = Inputs::new(&config, node.cgroup(), bound);
-        Ok(Self { program, node, publisher, health, metrics, inputs, tasks, stop, events, observations, graces, dirty: true })
+        Ok(Self {
+            program,
+            node,
+            publisher,
+            health,
+            metrics,
+            inputs,
+            tasks,
+            stop,
+            events,
+            observations,
+            graces,
+            dirty: true,
+            _sweeper: sweeper,
+        })
     }
 
     /// Where health and metrics are served.
@@ -222,4 +238,16 @@ impl Inputs {
             node_error: None,
         }
     }
+}
+
+fn sweep(config: &Config, metrics: Arc<Metrics>) -> Result<Sweeper, AppError> {
+    let report = move |swept: Result<Swept, MapError>| match swept {
+        Ok(swept) => FLOW_TABLES
+            .iter()
+            .zip(swept.expired)
+            .filter(|(_, expired)| *expired > 0)
+            .for_each(|(table, expired)| metrics.observe_expired(table.as_str(), u64::from(expired))),
+        Err(error) => tracing::warn!("{error}"),
+    };
+    Sweeper::start(KernelFlows::open(&config.bpffs)?, Timeouts::default(), report).map_err(AppError::Thread)
 }

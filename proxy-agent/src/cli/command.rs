@@ -4,12 +4,11 @@ use super::backends::BackendsArgs;
 use super::cleanup::CleanupArgs;
 use super::flows::FlowsArgs;
 use super::instance::LookError;
-use super::run::RunCommand;
 use super::services::ServicesArgs;
 use super::status::StatusArgs;
 use super::{backends, cleanup, flows, run, services, status};
 use crate::app::AppError;
-use crate::config::ConfigError;
+use crate::config::{ConfigError, RunArgs};
 use crate::lifecycle::StartError;
 use clap::{Parser, Subcommand};
 
@@ -29,7 +28,7 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Run the agent of this node
-    Run(Box<RunCommand>),
+    Run(Box<RunArgs>),
     /// List the Services in force, and what of them is not served
     Services(ServicesArgs),
     /// List the endpoints of Services
@@ -46,7 +45,7 @@ impl Cli {
     /// Runs the command that the process was called with. `object` is the eBPF object.
     pub fn run_from_args(object: &[u8]) -> anyhow::Result<()> {
         match Self::parse().command {
-            Command::Run(command) => run::run(&command, object),
+            Command::Run(args) => run::run(&args, object),
             Command::Services(args) => services::run(&args),
             Command::Backends(args) => backends::run(&args),
             Command::Flows(args) => flows::run(&args),

@@ -24,8 +24,8 @@ pub const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 pub struct Swept {
     /// Entries in each of [`FLOW_TABLES`] that remain.
     pub entries: [u32; 4],
-    /// Entries that were removed.
-    pub expired: u32,
+    /// Entries in each of them that were removed.
+    pub expired: [u32; 4],
 }
 
 /// The thread that sweeps. It ends when this is dropped.
@@ -62,15 +62,15 @@ pub fn now() -> u32 {
 pub fn sweep(flows: &impl Flows, timeouts: &Timeouts, clock: impl Fn() -> u32) -> Result<Swept, MapError> {
     let mut swept = Swept::default();
     let sweep = Sweep { flows, timeouts, clock: &clock, hasher: RandomState::new() };
-    for (tables, entries) in FLOW_TABLES.chunks(2).zip(swept.entries.chunks_mut(2)) {
+    let halves = swept.entries.chunks_mut(2).zip(swept.expired.chunks_mut(2));
+    for (tables, (entries, expired)) in FLOW_TABLES.chunks(2).zip(halves) {
         let over = sweep.find(tables, entries)?;
         if over.is_empty() {
             continue;
         }
-        for (table, entries) in tables.iter().zip(entries) {
-            let removed = sweep.remove(*table, &over)?;
-            swept.expired += removed;
-            *entries = entries.saturating_sub(removed);
+        for ((table, entries), expired) in tables.iter().zip(entries).zip(expired) {
+            *expired = sweep.remove(*table, &over)?;
+            *entries = entries.saturating_sub(*expired);
         }
     }
     Ok(swept)
@@ -189,11 +189,11 @@ mod tests {
         flows.pair(MapName::Flows, Proto::TCP, 2, [EST; 2], [0; 2]);
         flows.pair(MapName::FlowsAnyNew, Proto::UDP, 3, [NONE; 2], [0; 2]);
         flows.pair(MapName::FlowsAny, Proto::UDP, 4, [NONE, FlowFlags::ANSWERED], [0; 2]);
-        assert_eq!(flows.sweep(29_000), Swept { entries: [2; 4], expired: 0 });
-        assert_eq!(flows.sweep(30_000), Swept { entries: [2, 2, 2, 0], expired: 2 });
-        assert_eq!(flows.sweep(100_000), Swept { entries: [2, 2, 2, 0], expired: 0 });
-        assert_eq!(flows.sweep(110_000), Swept { entries: [2, 0, 2, 0], expired: 2 });
-        assert_eq!(flows.sweep(86_400_000), Swept { entries: [0; 4], expired: 4 });
+        assert_eq!(flows.sweep(29_000), Swept { entries: [2; 4], expired: [0; 4] });
+        assert_eq!(flows.sweep(30_000), Swept { entries: [2, 2, 2, 0], expired: [0, 0, 0, 2] });
+        assert_eq!(flows.sweep(100_000), Swept { entries: [2, 2, 2, 0], expired: [0; 4] });
+        assert_eq!(flows.sweep(110_000), Swept { entries: [2, 0, 2, 0], expired: [0, 2, 0, 0] });
+        assert_eq!(flows.sweep(86_400_000), Swept { entries: [0; 4], expired: [2, 0, 2, 0] });
         assert_eq!(flows.left(), 0);
     }
 
@@ -203,8 +203,8 @@ mod tests {
         let (key, to) = (tuple(1, 1, Proto::TCP), tuple(1, 2, Proto::TCP));
         flows.put(MapName::FlowsNew, key, to, FlowFlags::FORWARD, 0);
         flows.put(MapName::Flows, to.reversed(), key.reversed(), EST, 0);
-        assert_eq!(flows.sweep(3_600_000).expired, 0);
-        assert_eq!(flows.sweep(86_400_000).expired, 2);
+        assert_eq!(flows.sweep(3_600_000).expired, [0; 4]);
+        assert_eq!(flows.sweep(86_400_000).expired.iter().sum::<u32>(), 2);
     }
 
     #[test]
@@ -219,7 +219,7 @@ mod tests {
             200_000
         };
         let swept = sweep(&flows, &Timeouts::default(), clock).expect("memory does not fail");
-        assert_eq!((swept.expired, flows.left()), (0, 2));
+        assert_eq!((swept.expired, flows.left()), ([0; 4], 2));
     }
 
     #[test]
@@ -235,6 +235,10 @@ mod tests {
             60_000
         };
         let swept = sweep(&flows, &Timeouts::default(), clock).expect("memory does not fail");
-        assert_eq!((swept.expired, flows.left()), (1, 1), "the old reply's entry goes, the new client's stays");
+        assert_eq!(
+            (swept.expired.iter().sum::<u32>(), flows.left()),
+            (1, 1),
+            "the old reply's entry goes, the new client's stays"
+        );
     }
 }
