@@ -1,5 +1,6 @@
-//! Two agents on two nodes follow a real API server, with the rights of deploy/ and no others: pods' readiness by way of the
-//! EndpointSlice controller, changed and deleted Services, an API server that is killed and comes back; all by real traffic.
+//! Two agents on two nodes follow a real API server, with the rights and capabilities of deploy/ and no others: pods'
+//! readiness by way of the EndpointSlice controller, changed and deleted Services, an API server that is killed and comes
+//! back; all by real traffic.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -51,6 +52,8 @@ impl World {
         let nodes = 0..cluster.nodes().len();
         let mut agents: Vec<_> =
             nodes.map(|node| Agent::with_source(&cluster, node, &["--kubeconfig", &kubeconfig], &[])).collect();
+        let capabilities = plane.agent_capabilities()?;
+        agents.iter_mut().for_each(|agent| agent.limit_capabilities(&capabilities));
         agents.iter_mut().try_for_each(Agent::launch)?;
         agents.iter_mut().try_for_each(Agent::wait_healthy)?;
         Ok(Self { agents, plane, _servers: servers, client, near, far, cluster })

@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use crate::controlplane::ControlPlane;
 use crate::manifests::{Service, Slice, node_yaml};
 
+const DAEMON_SET: &str = "/apis/apps/v1/namespaces/kube-system/daemonsets/sluice";
 const SERVICES: &str = "/api/v1/namespaces/default/services";
 const PODS: &str = "/api/v1/namespaces/default/pods";
 const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
@@ -26,6 +27,14 @@ pub struct Pod<'a> {
 }
 
 impl ControlPlane {
+    /// The capabilities that the DaemonSet of deploy/ grants, once it is applied.
+    pub fn agent_capabilities(&self) -> Result<Vec<String>> {
+        let set = self.call("GET", DAEMON_SET, "")?;
+        let context = &set["spec"]["template"]["spec"]["containers"][0]["securityContext"];
+        ensure!(context["privileged"] == Value::Bool(false), "the DaemonSet's container is privileged");
+        Ok(serde_json::from_value(context["capabilities"]["add"].clone())?)
+    }
+
     /// Registers a node, as its kubelet does.
     pub fn add_node(&self, name: &str, addresses: &[IpAddr]) -> Result<()> {
         self.call("POST", "/api/v1/nodes", &node_yaml(name, addresses)).map(drop)
