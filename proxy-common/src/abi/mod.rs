@@ -12,6 +12,7 @@ mod node;
 mod reason;
 mod service;
 mod socket;
+mod version;
 
 pub use addr::{Addr, Family, INTEREST_ANSWERS, INTEREST_DIALLED, INTEREST_LEN, Port, Proto, Tuple};
 pub use backend::{Backend, BackendFlags, BackendId, BackendState, Generation};
@@ -22,9 +23,4 @@ pub use node::{AddressFlags, Bucket, DeviceFlags, ProgramState};
 pub use reason::{COUNTER_SLOTS, Counter, Disposition, Hook, Reason};
 pub use service::{Descriptor, ServiceId, ServiceName, ServiceWord};
 pub use socket::{PeerKey, PeerValue, SocketState};
-
-/// Version of everything in this module. It changes whenever a type here, or the meaning of a map, does.
-pub const ABI_VERSION: u32 = 2;
-
-/// Value of XDP metadata that marks a packet as translated: tc passes it on and clears the mark.
-pub const TRANSLATED_MARK: u32 = 0x51_75_1c_e1;
+pub use version::{ABI_VERSION, TRANSLATED_MARK};
