@@ -3,10 +3,14 @@
 use proxy_agent::cli;
 use std::process::ExitCode;
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("SLUICE_EBPF_OBJECT"));
+/// Headers of an ELF file are read in place, so it must start where they may.
+#[repr(align(8))]
+struct Aligned<T: ?Sized>(T);
+
+static OBJECT: &Aligned<[u8]> = &Aligned(*include_bytes!(env!("SLUICE_EBPF_OBJECT")));
 
 fn main() -> ExitCode {
-    match cli::Cli::run_from_args(OBJECT) {
+    match cli::Cli::run_from_args(&OBJECT.0) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("sluice: {}", cli::message(&error));
