@@ -8,7 +8,9 @@ use crate::state::{NodeFacts, Rejection, State, UnservedSet};
 use crate::table::{Change, WantedService};
 use crate::watch::objects::{Kind, Object, ObjectName};
 use crate::watch::{Event, Subject, Trouble};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use jiff::Timestamp;
+use proxy_common::abi::Family;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 /// The control plane of one agent.
@@ -20,8 +22,9 @@ pub struct Control {
     synced: BTreeSet<Kind>,
     node_given: NodeFacts,
     troubles: BTreeMap<Subject, Troubled>,
-    /// What was last logged of a Service.
-    unserved: HashMap<ObjectName, UnservedSet>,
+    /// What was logged of each Service.
+    unserved: BTreeMap<ObjectName, UnservedSet>,
+    triggers: Vec<(Family, Timestamp)>,
     pending: Pending,
     counts: Counts,
 }
@@ -69,7 +72,8 @@ impl Control {
             synced: BTreeSet::new(),
             node_given: NodeFacts::default(),
             troubles: BTreeMap::new(),
-            unserved: HashMap::new(),
+            unserved: BTreeMap::new(),
+            triggers: Vec::new(),
             pending: Pending::default(),
             counts: Counts::default(),
         }
@@ -131,6 +135,11 @@ impl Control {
         Some(self.node_given.clone())
     }
 
+    /// When the causes of changed slices happened, as the slice controller says (§7), since the last call.
+    pub fn take_triggers(&mut self) -> Vec<(Family, Timestamp)> {
+        std::mem::take(&mut self.triggers)
+    }
+
     /// Events that no [`Self::take_changes`] has covered yet.
     pub const fn pending(&self) -> Pending {
         self.pending
@@ -155,8 +164,7 @@ impl Control {
 
     /// What Services ask for and do not get, in the order of names.
     pub fn unserved(&self) -> BTreeMap<ObjectName, UnservedSet> {
-        let all = self.state.services().map(|(name, _)| (name.clone(), self.state.unserved(name)));
-        all.filter(|(_, set)| !set.is_empty()).collect()
+        self.unserved.clone()
     }
 
     /// The wanted table as [`Self::take_changes`] last left it.
@@ -165,8 +173,12 @@ impl Control {
     }
 
     fn apply(&mut self, object: &Object, now: Instant) {
-        for rejection in self.state.apply(object, &mut self.dirty) {
-            self.log_rejection(&rejection);
+        let taken = self.state.apply(object, &mut self.dirty);
+        taken.rejected.iter().for_each(|rejection| self.log_rejection(rejection));
+        if let Object::EndpointSlice(slice) = object
+            && taken.changed
+        {
+            self.triggers.extend(slice.trigger());
         }
         self.count(object.kind(), now);
     }

@@ -26,11 +26,12 @@ pub struct Program<M> {
     settled: bool,
     /// Whether services that nobody wants any more have been taken out.
     cleared: bool,
+    started: Timestamp,
 }
 
 impl<M: Maps> Program<M> {
     /// Nothing known yet of the cluster; the tables say what they said before.
-    pub const fn new(
+    pub fn new(
         control: Control,
         sync: Sync<M>,
         grace: GracePeriods,
@@ -38,7 +39,7 @@ impl<M: Maps> Program<M> {
         metrics: Arc<Metrics>,
         fault: Fault,
     ) -> Self {
-        Self { control, sync, grace, health, metrics, fault, settled: false, cleared: false }
+        Self { control, sync, grace, health, metrics, fault, settled: false, cleared: false, started: Timestamp::now() }
     }
 
     /// Whether the first full list is in force.
@@ -94,8 +95,9 @@ impl<M: Maps> Program<M> {
         }
     }
 
-    fn measure(&self, applied: &Applied, began: Instant, since: Instant) {
+    fn measure(&mut self, applied: &Applied, began: Instant, since: Instant) {
         let (duration, age) = (began.elapsed(), [since.elapsed()]);
+        let triggered = self.since_triggers(Timestamp::now());
         let families: Vec<_> = [Family::V4, Family::V6]
             .into_iter()
             .map(|family| (family, applied.changes.iter().filter(|change| change.name.family() == family).count()))
@@ -105,11 +107,22 @@ impl<M: Maps> Program<M> {
                 duration: duration.max(Duration::from_nanos(1)),
                 flips: changes as u64,
                 since_arrival: &age,
-                since_trigger: &[],
+                since_trigger: &triggered[family as usize],
             })
             .collect();
         self.health.applied(Timestamp::now());
         self.metrics.observe_applied(&families, Timestamp::now());
+    }
+
+    /// By family, how long ago the causes of changed slices happened; those before our start say nothing of us.
+    fn since_triggers(&mut self, now: Timestamp) -> [Vec<Duration>; 2] {
+        let mut since = [Vec::new(), Vec::new()];
+        for (family, time) in self.control.take_triggers() {
+            if time > self.started {
+                since[family as usize].push(now.duration_since(time).try_into().unwrap_or_default());
+            }
+        }
+        since
     }
 
     /// Begins a grace period if one is due, and says what happened.

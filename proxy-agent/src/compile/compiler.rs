@@ -15,6 +15,8 @@ pub struct Compiler {
     ports: HashMap<Arc<ServiceName>, Entry>,
     by_service: HashMap<ObjectName, Vec<Arc<ServiceName>>>,
     claims: Claims,
+    /// Service ports that lost a frontend to another.
+    losers: BTreeSet<Arc<ServiceName>>,
     rejected: BTreeMap<ObjectName, Vec<RejectReason>>,
 }
 
@@ -58,7 +60,8 @@ impl Compiler {
 
     /// All that stands not in the table.
     pub fn rejections(&self) -> impl Iterator<Item = Rejection> {
-        let taken = self.ports.values().flat_map(|entry| entry.lost.iter().map(|key| self.taken(entry, *key)));
+        let losers = self.losers.iter().filter_map(|name| self.ports.get(name));
+        let taken = losers.flat_map(|entry| entry.lost.iter().map(|key| self.taken(entry, *key)));
         let ports =
             self.rejected.iter().flat_map(|(name, reasons)| reasons.iter().map(|reason| rejection(name, reason.clone())));
         ports.chain(taken)
@@ -132,6 +135,7 @@ impl Compiler {
 
     fn remove(&mut self, name: &ServiceName, affected: &mut BTreeSet<Arc<ServiceName>>) -> Option<Change> {
         let entry = self.ports.remove(name)?;
+        self.losers.remove(name);
         for (key, _) in &entry.claimed {
             self.claims.remove(key, &entry.claim, affected);
         }
@@ -150,6 +154,11 @@ impl Compiler {
             entry.frontends = frontends;
             entry.stale = entry.frontends.is_empty();
             compiled.changes.push(if entry.stale { Change::Remove(**name) } else { Change::Set(entry.wanted(name)) });
+        }
+        if entry.lost.is_empty() {
+            self.losers.remove(name);
+        } else {
+            self.losers.insert(name.clone());
         }
         self.ports.insert(name.clone(), entry);
     }

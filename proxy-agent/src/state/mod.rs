@@ -17,5 +17,5 @@ pub use node::NodeFacts;
 pub use rejection::{BadAddress, RejectReason, Rejection};
 pub use service::{Service, ServicePort};
 pub use slice::{Endpoint, Slice, SlicePort};
-pub use store::{Slices, State};
+pub use store::{Slices, State, Taken};
 pub use unserved::{Unserved, UnservedSet};

@@ -117,3 +117,34 @@ const fn family_of(ip: IpAddr) -> Family {
 fn is_hinted(endpoint: &objects::Endpoint) -> bool {
     endpoint.hints.as_ref().is_some_and(|hints| !hints.for_zones.is_empty() || !hints.for_nodes.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(json: &str) -> Option<Slice> {
+        slice(&serde_json::from_str(json).unwrap(), "node-1", &mut Vec::new())
+    }
+
+    #[test]
+    fn s5_nulls() {
+        let slice = facts(
+            r#"{"metadata": {"name": "a", "namespace": "n", "labels": {"kubernetes.io/service-name": "s"}}, "addressType": "IPv4",
+                "ports": [{"name": null, "port": 1}, {"name": "", "port": 2}, {"name": "p", "port": null}, {"name": "u", "port": 3,
+                "protocol": null}], "endpoints": [{"addresses": null}, {"addresses": []}, {"addresses": ["10.0.0.1", "x"]}]}"#,
+        )
+        .unwrap();
+        let ports: Vec<_> = slice.ports.iter().map(|port| (&*port.name, port.port.number(), port.proto)).collect();
+        assert_eq!(ports, [("", 2, Proto::TCP), ("u", 3, Proto::TCP)], "the name null is none of ours, the empty one is");
+        assert_eq!(slice.endpoints.len(), 1);
+    }
+
+    #[test]
+    fn the_cause_of_a_change() {
+        let text = r#"{"metadata": {"annotations": {"endpoints.kubernetes.io/last-change-trigger-time": "2024-01-01T00:00:01.5Z", "x": "y"}},
+            "addressType": "IPv6"}"#;
+        let object: objects::EndpointSlice = serde_json::from_str(text).unwrap();
+        assert_eq!(object.trigger(), Some((Family::V6, "2024-01-01T00:00:01.5Z".parse().unwrap())));
+        assert_eq!(object.metadata.annotations.unwrap().len(), 1, "other annotations are not kept");
+    }
+}

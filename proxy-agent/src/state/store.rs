@@ -9,6 +9,15 @@ use crate::watch::objects::{Kind, Object, ObjectName};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+/// What came of an object.
+#[derive(Debug)]
+pub struct Taken {
+    /// Whether a fact is another now.
+    pub changed: bool,
+    /// What was left out afresh.
+    pub rejected: Vec<Rejection>,
+}
+
 /// The slices of one Service by name.
 pub type Slices = BTreeMap<Arc<str>, Slice>;
 
@@ -30,27 +39,26 @@ impl State {
         Self { node_name: node_name.into(), ..Self::default() }
     }
 
-    /// Takes in an object. The Services that it touches become dirty; what it was rejected for afresh is returned.
-    pub fn apply(&mut self, object: &Object, dirty: &mut BTreeSet<ObjectName>) -> Vec<Rejection> {
+    /// Takes in an object. The Services that it touches become dirty.
+    pub fn apply(&mut self, object: &Object, dirty: &mut BTreeSet<ObjectName>) -> Taken {
         let name = object.name();
         let mut reasons = Vec::new();
-        match object {
+        let changed = match object {
             Object::Service(raw) => self.set_service(&name, service::service(raw, &mut reasons), dirty),
             Object::EndpointSlice(raw) => {
                 let slice = slice::slice(raw, &self.node_name, &mut reasons);
-                self.set_slice(&name, slice, dirty);
+                self.set_slice(&name, slice, dirty)
             }
-            Object::Node(raw) if *name.name == *self.node_name => self.node = node::node(raw),
-            Object::Node(_) => {}
-        }
-        self.reject(object.kind(), name, reasons)
+            Object::Node(raw) => *name.name == *self.node_name && self.set_node(node::node(raw)),
+        };
+        Taken { changed, rejected: self.reject(object.kind(), name, reasons) }
     }
 
     /// Forgets an object. The Services that it touched become dirty.
     pub fn delete(&mut self, kind: Kind, name: &ObjectName, dirty: &mut BTreeSet<ObjectName>) {
         match kind {
-            Kind::Service => self.set_service(name, None, dirty),
-            Kind::EndpointSlice => self.set_slice(name, None, dirty),
+            Kind::Service => drop(self.set_service(name, None, dirty)),
+            Kind::EndpointSlice => drop(self.set_slice(name, None, dirty)),
             Kind::Node if *name.name == *self.node_name => self.node = std::mem::take(&mut self.node).gone(),
             Kind::Node => {}
         }
@@ -60,11 +68,6 @@ impl State {
     /// A Service.
     pub fn service(&self, name: &ObjectName) -> Option<&Service> {
         self.services.get(name)
-    }
-
-    /// All Services.
-    pub fn services(&self) -> impl Iterator<Item = (&ObjectName, &Service)> {
-        self.services.iter()
     }
 
     /// The slices of a Service.
@@ -89,21 +92,26 @@ impl State {
         self.rejections.values().flatten()
     }
 
-    fn set_service(&mut self, name: &ObjectName, service: Option<Service>, dirty: &mut BTreeSet<ObjectName>) {
+    fn set_node(&mut self, node: NodeFacts) -> bool {
+        node != std::mem::replace(&mut self.node, node.clone())
+    }
+
+    fn set_service(&mut self, name: &ObjectName, service: Option<Service>, dirty: &mut BTreeSet<ObjectName>) -> bool {
         if self.services.get(name) == service.as_ref() {
-            return;
+            return false;
         }
         match service {
             Some(service) => self.services.insert(name.clone(), service),
             None => self.services.remove(name),
         };
         dirty.insert(name.clone());
+        true
     }
 
-    fn set_slice(&mut self, name: &ObjectName, slice: Option<Slice>, dirty: &mut BTreeSet<ObjectName>) {
+    fn set_slice(&mut self, name: &ObjectName, slice: Option<Slice>, dirty: &mut BTreeSet<ObjectName>) -> bool {
         let before = self.homes.get(name);
         if before.and_then(|home| self.slices.get(home)?.get(&name.name)) == slice.as_ref() {
-            return;
+            return false;
         }
         if let Some(home) = self.homes.remove(name) {
             self.take_slice(&home, &name.name);
@@ -115,6 +123,7 @@ impl State {
             self.homes.insert(name.clone(), home.clone());
             dirty.insert(home);
         }
+        true
     }
 
     fn take_slice(&mut self, home: &ObjectName, name: &str) {

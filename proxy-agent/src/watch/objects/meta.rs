@@ -28,7 +28,7 @@ pub struct ObjectName {
 }
 
 /// The annotation that says when the change began which the slice controller wrote (§7).
-pub(crate) const TRIGGER_TIME: &str = "endpoints.kubernetes.io/last-change-trigger-time";
+pub(super) const TRIGGER_TIME: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 
 impl Kind {
     /// All kinds.

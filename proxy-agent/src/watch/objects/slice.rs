@@ -1,8 +1,10 @@
 //! EndpointSlice (discovery.k8s.io/v1).
 
-use super::meta::{resource, slim};
+use super::meta::{TRIGGER_TIME, resource, slim};
 use super::null_as_default;
+use jiff::Timestamp;
 use kube::core::ObjectMeta;
+use proxy_common::abi::Family;
 use serde::Deserialize;
 
 /// An EndpointSlice.
@@ -82,6 +84,15 @@ pub struct EndpointPort {
     pub protocol: Option<String>,
     /// The endpoints' port.
     pub port: Option<i64>,
+}
+
+impl EndpointSlice {
+    /// When the change began that the slice controller wrote last (§7), and the family that it concerns.
+    pub fn trigger(&self) -> Option<(Family, Timestamp)> {
+        let time = self.metadata.annotations.as_ref()?.get(TRIGGER_TIME)?.parse().ok()?;
+        let family = if self.address_type == "IPv6" { Family::V6 } else { Family::V4 };
+        Some((family, time))
+    }
 }
 
 resource!(EndpointSlice, "EndpointSlice", "discovery.k8s.io", "endpointslices", kube::core::NamespaceResourceScope);
