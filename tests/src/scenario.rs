@@ -132,11 +132,14 @@ impl Scenario {
         write(&self.manifests, target, pods)
     }
 
-    /// Every address of a node that a masqueraded packet may carry: that of its uplink, and of its overlay devices.
+    /// Whether a masqueraded packet of a node may carry this address: its uplink's, its overlay device's or the one that its
+    /// route to the pods prefers.
     pub fn is_node_address(&self, node: usize, ip: IpAddr) -> bool {
         let host = self.cluster.node(node);
         let family = Family::of(ip);
-        ip == host.ip(family) || ip == crate::cluster::overlay_ip(family, node)
+        ip == host.ip(family)
+            || ip == crate::cluster::overlay_ip(family, node)
+            || ip == crate::cluster::gateway_ip(family, node)
     }
 }
 

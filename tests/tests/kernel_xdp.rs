@@ -54,7 +54,7 @@ fn without_an_endpoint_tc_refuses() -> Result<()> {
         capture.expect_sound().context(case.clone())?;
         let unreachable = if family == Family::V4 { Icmp { kind: 3, code: 3 } } else { Icmp { kind: 1, code: 4 } };
         let errors = capture.received(|seen| seen.icmp == Some(unreachable) && seen.source == to.ip()).count();
-        ensure!(errors == 2, "{case}: {errors} ICMP errors from the dialled address");
+        ensure!(errors >= 2, "{case}: {errors} ICMP errors from the dialled address");
     }
     Ok(())
 }

@@ -12,5 +12,5 @@ mod wire;
 
 pub use host::Host;
 pub use members::Cluster;
-pub use plan::{POD_CIDR_V4, POD_CIDR_V6, SERVICE_CIDR_V4, SERVICE_CIDR_V6, cluster_ip, overlay_ip, pod_cidr};
+pub use plan::{POD_CIDR_V4, POD_CIDR_V6, SERVICE_CIDR_V4, SERVICE_CIDR_V6, cluster_ip, gateway_ip, overlay_ip, pod_cidr};
 pub use spec::{PodNetwork, Spec, Wire};

@@ -70,6 +70,14 @@ pub fn pod(node: usize, number: u16) -> Pair {
     pod_address(node, 9 + number)
 }
 
+/// The address that a node has towards its own pods.
+pub fn gateway_ip(family: Family, node: usize) -> IpAddr {
+    match family {
+        Family::V4 => pod_gateway(node).0.into(),
+        Family::V6 => pod_gateway(node).1.into(),
+    }
+}
+
 /// The address of a node's overlay device in a family.
 pub fn overlay_ip(family: Family, node: usize) -> IpAddr {
     match family {
