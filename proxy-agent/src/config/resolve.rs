@@ -165,6 +165,9 @@ fn notes(args: &RunArgs, file: &File) -> Vec<Note> {
     if !["", "ClusterCIDR"].contains(&file.fields.detect_local_mode.as_str()) {
         fields.push(format!("detectLocalMode {} (there is no local-traffic detector)", file.fields.detect_local_mode));
     }
+    if crate::state::parse_ip(&file.fields.bind_address).is_some_and(|ip| !ip.is_unspecified()) {
+        fields.push(format!("bindAddress {} (its family alone counts)", file.fields.bind_address));
+    }
     if args.manifests.is_some() && !file.fields.client_connection.kubeconfig.is_empty() {
         fields.push("clientConnection.kubeconfig (overruled by --manifests)".into());
     }

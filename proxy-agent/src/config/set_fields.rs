@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// Fields that are acted on here, or that say what the file is.
-const ACTED_ON: [&str; 10] = [
+const ACTED_ON: [&str; 11] = [
     "apiVersion",
     "kind",
     "clientConnection.kubeconfig",
@@ -13,8 +13,9 @@ const ACTED_ON: [&str; 10] = [
     "healthzBindAddress",
     "metricsBindAddress",
     "mode",
-    // Named in the warning by `resolve` when it asks for another detector than the one there is.
+    // Named in the warning by `resolve` when they ask for more than there is.
     "detectLocalMode",
+    "bindAddress",
 ];
 
 /// The paths of all fields that are set and not acted on, in alphabetical order.

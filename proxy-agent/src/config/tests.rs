@@ -52,7 +52,7 @@ fn kubeadm_config_map_unchanged() {
     assert_eq!(config.cluster_cidrs.v6, Some("fd00:10:244::/56".parse().unwrap()));
     assert_eq!(config.node_port_addresses, NodePortAddresses::all());
     assert_eq!(config.healthz.to_string(), "0.0.0.0:10256");
-    assert_eq!(notes, [Note::WithoutEffect(vec!["bindAddress".into()]), Note::MasqueradeNeeded]);
+    assert_eq!(notes, [Note::MasqueradeNeeded]);
 }
 
 #[test]
