@@ -1,5 +1,5 @@
 //! What one test owns on the machine, all named after it: namespaces and a cgroup `sluice-<test>…`, pins below
-//! `/sys/fs/bpf/sluice-test-<test>`, files in `/tmp/sluice-<test>`.
+//! `/sys/fs/bpf/sluice-test-<test>`, files in `/tmp/sluice-<test>`, reports of its agents in `/run/sluice`.
 //!
 //! Invariant: all of it is gone when the rig is dropped, when the process panics, and when the process is killed by any
 //! signal: a janitor process waits for the end of its parent. A rig that was cut off even so is removed by the next run.
@@ -21,6 +21,9 @@ use crate::traffic::{Task, helper};
 
 /// Where BPF objects are pinned.
 const BPFFS: &str = "/sys/fs/bpf";
+
+/// Where agents report, in files named after their pins (docs/operations.md).
+const REPORTS: &str = "/run/sluice";
 
 /// Everything a test has made. Two rigs of one name never exist at once: the second waits for the first.
 #[derive(Debug)]
@@ -105,6 +108,10 @@ pub fn reap(test: &str) -> Result<()> {
             fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
         }
     }
+    for report in reports(test) {
+        // The janitor of an interrupted run may be at it too.
+        let _ = fs::remove_file(report);
+    }
     for name in &netns {
         // The janitor of an interrupted run may be at it too.
         if let Err(error) = ip(&["netns", "del", name])
@@ -165,6 +172,13 @@ fn scratch(test: &str) -> PathBuf {
 
 fn pins(test: &str) -> PathBuf {
     Path::new(BPFFS).join(format!("sluice-test-{test}"))
+}
+
+/// What the agents of a test reported, and their locks: a killed agent leaves both.
+fn reports(test: &str) -> Vec<PathBuf> {
+    let start = format!("sys-fs-bpf-{}-", format!("sluice-test-{test}").replace('-', "%2d"));
+    let folder = Path::new(REPORTS);
+    names(folder).into_iter().filter(|name| name.starts_with(&start)).map(|name| folder.join(name)).collect()
 }
 
 fn names(folder: &Path) -> Vec<String> {
