@@ -10,6 +10,8 @@ pub(super) const ETHER_V4: u16 = 0x0800_u16.to_be();
 pub(super) const ETHER_V6: u16 = 0x86dd_u16.to_be();
 const VERSION_4_NO_OPTIONS: u8 = 0x45;
 const MORE_FRAGMENTS_OR_OFFSET: u16 = 0x3fff_u16.to_be();
+const VERSION_MASK: u32 = 0xf000_0000_u32.to_be();
+const VERSION_6: u32 = 0x6000_0000_u32.to_be();
 const IPV6_FRAGMENT: u8 = 44;
 
 /// What a frame says of itself.
@@ -73,6 +75,9 @@ fn parse_v4<P: Packet>(packet: &P) -> Result<Parsed, Reason> {
 #[inline(always)]
 fn parse_v6<P: Packet>(packet: &P) -> Result<Parsed, Reason> {
     let ip: Ipv6 = packet.load(L3).ok_or(Reason::Unparsed)?;
+    if ip.version_class_flow & VERSION_MASK != VERSION_6 {
+        return Err(Reason::Unparsed);
+    }
     if ip.next_header == IPV6_FRAGMENT {
         return Err(Reason::Fragment);
     }
