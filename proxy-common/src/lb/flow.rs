@@ -95,7 +95,7 @@ fn tend<E: Env>(env: &mut E, parsed: &Parsed, table: FlowTable, scratch: &mut Sc
     scratch.flow.to.reverse_into(&mut scratch.reply);
     let opens = parsed.tcp.opens();
     if !continues(env, key, opens, table, scratch) {
-        remove_pair(env, table.class(), key, &scratch.reply);
+        remove_own(env, table.class(), key, &scratch.reply);
         return false;
     }
     if !scratch.flow.flags.has(FlowFlags::ESTABLISHED) && !opens {
@@ -111,8 +111,7 @@ fn continues<E: Env>(env: &mut E, key: &Tuple, opens: bool, table: FlowTable, sc
     if judged_anew && !serves(env, scratch.flow.backend, scratch.flow.generation) {
         return false;
     }
-    let reply = env.flow(table, &scratch.reply).map(|entry| (entry.flags, entry.to == key.reversed()));
-    match reply {
+    match reply_entry(env, key, table, &scratch.reply) {
         Some((flags, own)) => own && !(opens && flags.with(scratch.flow.flags).any(CLOSING)),
         None => {
             let client_flags = scratch.flow.flags;
@@ -123,6 +122,19 @@ fn continues<E: Env>(env: &mut E, key: &Tuple, opens: bool, table: FlowTable, sc
             true
         }
     }
+}
+
+/// The entry under the reply's key, in whichever table: its flags, and whether it is this flow's own.
+#[inline(always)]
+fn reply_entry<E: Env>(env: &mut E, key: &Tuple, table: FlowTable, reply: &Tuple) -> Option<(FlowFlags, bool)> {
+    let class = table.class();
+    let other = if table == class.established() { class.embryonic() } else { class.established() };
+    let found = match env.find_flow(table, reply) {
+        Some(found) => found,
+        None => env.find_flow(other, reply)?,
+    };
+    let entry = env.entry(found);
+    Some((entry.flags, entry.to == key.reversed()))
 }
 
 /// Puts an evicted reply entry back.
@@ -189,6 +201,17 @@ fn renew_hop<E: Env>(env: &mut E, place: &Place, hit: &Hit, parsed: &Parsed, scr
         entry.hop = scratch.hop;
     }
     true
+}
+
+/// Removes a flow: the client's entry, and the reply's unless another flow has taken it.
+#[inline(always)]
+fn remove_own<E: Env>(env: &mut E, class: Class, key: &Tuple, reply: &Tuple) {
+    for table in [class.established(), class.embryonic()] {
+        env.remove_flow(table, key);
+        if env.flow(table, reply).is_some_and(|entry| entry.to == key.reversed()) {
+            env.remove_flow(table, reply);
+        }
+    }
 }
 
 /// Removes a flow: the client's key and the reply's.
