@@ -91,6 +91,7 @@ fn adopt_winner<E: Env>(
         Some(winner) if error == InsertError::Exists => {
             scratch.to = winner.to;
             scratch.hop = winner.hop;
+            scratch.flow.flags = winner.flags;
         }
         _ => return Err(Reason::FlowTableFull),
     }

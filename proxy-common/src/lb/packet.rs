@@ -84,7 +84,12 @@ pub fn decide<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, scratch: &mut
     if reason.disposition() != Disposition::Translate {
         return place.refuse(reason);
     }
-    place.translate(parsed, reason, scratch.flow.flags.redirects())
+    let redirected = scratch.flow.flags.redirects();
+    // Another CPU may have opened the flow, on a way that only tc can go.
+    if redirected && !place.reaches(env, &scratch.hop) {
+        return place.refuse(Reason::Deferred);
+    }
+    place.translate(parsed, reason, redirected)
 }
 
 impl Place {
