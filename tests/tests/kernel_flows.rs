@@ -45,8 +45,12 @@ fn one_source_port_two_frontends_one_backend() -> Result<()> {
 fn two_hundred_thousand_connections_in_sequence_and_no_flow_left() -> Result<()> {
     let scenario = Scenario::start("flows-sequence", Spec::new(PodNetwork::Routed), &[])?;
     let target = traffic::Target::new(Proto::Tcp, scenario.node_port(0, Target::Far, Family::V4));
-    // The server closes first: a client that kept TIME-WAIT would run out of ports by itself.
-    let load = Load { workers: 1, limit: SEQUENCE, close: Close::Server, ..Load::new(vec![target], 0) };
+    // The client closes first, so that TIME-WAIT is its own: a backend in TIME-WAIT refuses a SYN whose time stamp is older, as
+    // that of another connection on the same source port may be (PAWS, RFC 7323).
+    let load = Load { workers: 1, limit: SEQUENCE, close: Close::Client, ..Load::new(vec![target], 0) };
+    let client = scenario.cluster.outside().netns();
+    client.sysctl("net/ipv4/tcp_tw_reuse", "1")?;
+    client.sysctl("net/ipv4/ip_local_port_range", "1024 65535")?;
     let begin = std::time::Instant::now();
     let report: LoadReport = scenario.cluster.outside().load(load)?.report(Duration::from_secs(600))?;
     println!("REPORT: {SEQUENCE} connections in sequence to one remote backend in {:.1} s", begin.elapsed().as_secs_f64());
