@@ -11,6 +11,9 @@ use crate::process;
 use crate::setup;
 
 const EBPF_TARGET: &str = "bpfel-unknown-none";
+/// Types for maps and programs; and copies and zeroing as loads and stores: the linker's default leaves what may overlap to a
+/// function that goes byte by byte.
+const LINKER_FLAGS: [&str; 2] = ["-Clink-arg=--btf", "-Clink-arg=--disable-expand-memcpy-in-order"];
 
 /// Builds `target/release/sluice` with its eBPF programs inside, and returns its path.
 pub fn sluice() -> Result<PathBuf> {
@@ -31,7 +34,8 @@ pub fn ebpf() -> Result<PathBuf> {
 pub fn ebpf_cargo(subcommand: &str) -> Result<Command> {
     let toolchain = setup::ebpf_toolchain()?;
     let linker = setup::bpf_linker(&toolchain)?;
-    let flags = [format!("-Clinker={}", linker.display()), "-Clink-arg=--btf".to_owned()];
+    let linker = format!("-Clinker={}", linker.display());
+    let flags = [&[linker.as_str()][..], &LINKER_FLAGS].concat();
     let mut cargo = toolchain.cargo();
     cargo
         .current_dir(paths::root().join("proxy-ebpf"))
