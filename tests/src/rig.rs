@@ -176,7 +176,7 @@ fn pins(test: &str) -> PathBuf {
 
 /// What the agents of a test reported, and their locks: a killed agent leaves both.
 fn reports(test: &str) -> Vec<PathBuf> {
-    let start = format!("sys-fs-bpf-{}-", format!("sluice-test-{test}").replace('-', "%2d"));
+    let start = format!("sys.fs.bpf.sluice-test-{test}.");
     let folder = Path::new(REPORTS);
     names(folder).into_iter().filter(|name| name.starts_with(&start)).map(|name| folder.join(name)).collect()
 }

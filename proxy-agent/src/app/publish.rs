@@ -14,7 +14,7 @@ use std::path::Path;
 
 /// The report as of `now`.
 pub fn report<M: Maps>(control: &Control, sync: &Sync<M>, devices: &[DeviceState], inputs: &Inputs, now: Timestamp) -> Report {
-    let troubles = control.troubles();
+    let (troubles, bound) = (control.troubles(), inputs.listening.addresses());
     Report {
         version: env!("CARGO_PKG_VERSION").into(),
         pid: std::process::id(),
@@ -31,8 +31,8 @@ pub fn report<M: Maps>(control: &Control, sync: &Sync<M>, devices: &[DeviceState
             troubles: troubles.iter().map(|(subject, troubled)| format!("{subject}: {}", troubled.trouble)).collect(),
         },
         lag_ms: inputs.lag.as_millis() as u64,
-        healthz: inputs.bound.healthz.map(|addr| addr.to_string()),
-        metrics: inputs.bound.metrics.map(|addr| addr.to_string()),
+        healthz: bound.healthz.map(|addr| addr.to_string()),
+        metrics: bound.metrics.map(|addr| addr.to_string()),
         services: notes(control),
         rejections: rejections(control, sync),
         devices: devices.iter().map(device).collect(),
@@ -94,6 +94,13 @@ fn warnings<M: Maps>(devices: &[DeviceState], sync: &Sync<M>, inputs: &Inputs) -
     warnings.extend(failures.map(|message| Warning { condition: "attach_failed".into(), message: message.clone() }));
     let node = inputs.node_error.iter();
     warnings.extend(node.map(|message| Warning { condition: "node_not_followed".into(), message: message.clone() }));
+    let bound = inputs.listening.addresses();
+    if bound.healthz.is_none() || bound.metrics.is_none() {
+        warnings.push(Warning {
+            condition: "port_taken".into(),
+            message: "another process has the port of health or metrics; both are served once it is free, see the log".into(),
+        });
+    }
     let full = counts(sync.rejected().map(|rejection| rejection.error.map().as_str()));
     warnings.extend(full.into_iter().map(|(map, services)| Warning {
         condition: "table_rejects".into(),

@@ -12,7 +12,7 @@ use crate::fault::Fault;
 use crate::lifecycle::{self, Instance};
 use crate::maps::{FLOW_TABLES, GracePeriods, GraceToken, KernelFlows, KernelMaps, MapError, Reader};
 use crate::serve::health::{HEALTH_TIMEOUT, Health, NodeState};
-use crate::serve::http::{self, Addresses};
+use crate::serve::http::{self, Addresses, Listening};
 use crate::serve::metrics::Metrics;
 use crate::serve::report::Publisher;
 use crate::sync::{Sweeper, Swept, Sync, Timeouts};
@@ -68,7 +68,7 @@ pub struct Inputs {
     /// How long the oldest change waits.
     pub lag: Duration,
     /// Where health and metrics are.
-    pub bound: Addresses,
+    pub listening: Listening,
     /// Why the node is not followed, if so.
     pub node_error: Option<String>,
 }
@@ -95,13 +95,13 @@ impl App {
         let sweeper = sweep(&config, metrics.clone())?;
         let facts = http::Facts { health: health.clone(), metrics: metrics.clone() };
         let wanted = Addresses { healthz: Some(config.healthz), metrics: Some(config.metrics) };
-        let bound = http::start(wanted, &facts, &stop)?;
+        let listening = http::start(wanted, &facts, &stop)?;
         let mut tasks = Tasks::new(stop.clone());
         let observations = tasks.observe(network);
         let events = tasks.follow(&config);
         let control = Control::new(&config.node_name);
         let program = Program::new(control, sync, grace, health.clone(), metrics.clone(), fault);
-        let inputs = Inputs::new(&config, node.cgroup(), bound);
+        let inputs = Inputs::new(&config, node.cgroup(), listening);
         Ok(Self {
             program,
             node,
@@ -120,8 +120,8 @@ impl App {
     }
 
     /// Where health and metrics are served.
-    pub const fn bound(&self) -> Addresses {
-        self.inputs.bound
+    pub fn bound(&self) -> Addresses {
+        self.inputs.listening.addresses()
     }
 
     /// Runs until SIGTERM or SIGINT, or until a task ends. Everything stays pinned.
@@ -222,7 +222,7 @@ impl App {
 }
 
 impl Inputs {
-    fn new(config: &Config, cgroup: &Path, bound: Addresses) -> Self {
+    fn new(config: &Config, cgroup: &Path, listening: Listening) -> Self {
         let now = Timestamp::now();
         Self {
             started: now,
@@ -234,7 +234,7 @@ impl Inputs {
             synced: None,
             last_event: None,
             lag: Duration::ZERO,
-            bound,
+            listening,
             node_error: None,
         }
     }

@@ -84,6 +84,6 @@ pub fn origin(source: &SourceConfig) -> String {
     match source {
         SourceConfig::InCluster => "Kubernetes API (in-cluster)".into(),
         SourceConfig::Kubeconfig(path) => format!("Kubernetes API ({})", path.display()),
-        SourceConfig::Manifests(folder) => folder.display().to_string(),
+        SourceConfig::Manifests(folder) => std::path::absolute(folder).unwrap_or_else(|_| folder.clone()).display().to_string(),
     }
 }

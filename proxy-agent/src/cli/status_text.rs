@@ -114,7 +114,7 @@ fn fact(name: &str, text: String) -> Vec<Value> {
 }
 
 fn address(listener: Option<&str>, path: &str) -> String {
-    listener.map_or_else(|| "off".to_owned(), |listener| format!("http://{listener}/{path}"))
+    listener.map_or_else(|| "not served".to_owned(), |listener| format!("http://{listener}/{path}"))
 }
 
 /// Where a program runs, in the order in which a packet that comes in meets it.

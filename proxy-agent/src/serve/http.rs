@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use nix::sys::socket::{setsockopt, sockopt};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
@@ -28,6 +28,7 @@ pub const PROXY_MODE: &str = "sluice";
 
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(15);
+const AGAIN: Duration = Duration::from_secs(1);
 const CONNECTIONS: usize = 128;
 const BACKLOG: u32 = 256;
 const MAX_HEADERS: usize = 64;
@@ -77,19 +78,73 @@ pub struct Facts {
     pub metrics: Arc<Metrics>,
 }
 
-/// Opens both listeners and serves them until `stop`. Returns the addresses they are bound to, so that port 0 works.
-pub fn start(wanted: Addresses, facts: &Facts, stop: &CancellationToken) -> Result<Addresses, ServeError> {
-    let open = |address: Option<SocketAddr>, flag| address.map(|address| bind(address, flag)).transpose();
-    let healthz = open(wanted.healthz, "--healthz-bind-address")?;
-    let metrics = open(wanted.metrics, "--metrics-bind-address")?;
-    let local = |listener: &Option<TcpListener>| listener.as_ref().and_then(|listener| listener.local_addr().ok());
-    let bound = Addresses { healthz: local(&healthz), metrics: local(&metrics) };
-    for (listener, router) in [(healthz, health_routes(facts.clone())), (metrics, metrics_routes(facts.clone()))] {
-        if let Some(listener) = listener {
+/// Where the listeners are. An address that somebody else has is tried again until it is free, as kube-proxy does it: while one
+/// takes over from the other, traffic matters more than health.
+#[derive(Clone, Debug, Default)]
+pub struct Listening(Arc<Mutex<Addresses>>);
+
+impl Listening {
+    /// The addresses they are bound to, so that port 0 works.
+    pub fn addresses(&self) -> Addresses {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, change: impl FnOnce(&mut Addresses)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Opens both listeners and serves them until `stop`.
+pub fn start(wanted: Addresses, facts: &Facts, stop: &CancellationToken) -> Result<Listening, ServeError> {
+    let listening = Listening::default();
+    if let Some(address) = wanted.healthz {
+        let listening = listening.clone();
+        let bound = move |at| listening.set(|addresses| addresses.healthz = Some(at));
+        open(address, "--healthz-bind-address", health_routes(facts.clone()), bound, stop)?;
+    }
+    if let Some(address) = wanted.metrics {
+        let listening = listening.clone();
+        let bound = move |at| listening.set(|addresses| addresses.metrics = Some(at));
+        open(address, "--metrics-bind-address", metrics_routes(facts.clone()), bound, stop)?;
+    }
+    Ok(listening)
+}
+
+fn open(
+    address: SocketAddr,
+    flag: &'static str,
+    router: Router,
+    bound: impl Fn(SocketAddr) + Send + 'static,
+    stop: &CancellationToken,
+) -> Result<(), ServeError> {
+    match bind(address, flag) {
+        Ok(listener) => {
+            listener.local_addr().into_iter().for_each(bound);
             tokio::spawn(accept(listener, router, stop.clone()));
         }
+        Err(error @ ServeError::Taken { .. }) => {
+            tracing::error!("{error} (trying again until it is free)");
+            tokio::spawn(open_later(address, flag, router, bound, stop.clone()));
+        }
+        Err(error) => return Err(error),
     }
-    Ok(bound)
+    Ok(())
+}
+
+async fn open_later(
+    address: SocketAddr,
+    flag: &'static str,
+    router: Router,
+    bound: impl Fn(SocketAddr) + Send,
+    stop: CancellationToken,
+) {
+    while stop.run_until_cancelled(tokio::time::sleep(AGAIN)).await.is_some() {
+        if let Ok(listener) = bind(address, flag) {
+            tracing::info!(%address, "listening");
+            listener.local_addr().into_iter().for_each(bound);
+            return accept(listener, router, stop).await;
+        }
+    }
 }
 
 fn health_routes(facts: Facts) -> Router {
@@ -233,7 +288,7 @@ mod tests {
     #[tokio::test]
     async fn every_path_answers() {
         let stop = CancellationToken::new();
-        let bound = start(anywhere(), &facts(), &stop).unwrap();
+        let bound = start(anywhere(), &facts(), &stop).unwrap().addresses();
         let healthz = fetch(bound.healthz, "/healthz").await;
         assert!(healthz.starts_with("HTTP/1.1 503 "), "{healthz}");
         assert!(healthz.contains("content-type: application/json\r\n"), "{healthz}");
@@ -252,7 +307,7 @@ mod tests {
     #[tokio::test]
     async fn hostile_requests_end_early() {
         let stop = CancellationToken::new();
-        let port = start(anywhere(), &facts(), &stop).unwrap().healthz.unwrap().port();
+        let port = start(anywhere(), &facts(), &stop).unwrap().addresses().healthz.unwrap().port();
         let huge = format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "y".repeat(2 * MAX_REQUEST));
         assert!(!ask(port, &huge).await.starts_with("HTTP/1.1 200"));
         assert!(ask(port, "POST /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.starts_with("HTTP/1.1 405 "));
@@ -260,10 +315,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_taken_port_is_served_once_it_is_free() {
+        let (first, second) = (CancellationToken::new(), CancellationToken::new());
+        let taken = start(anywhere(), &facts(), &first).unwrap().addresses().healthz;
+        let listening = start(Addresses { healthz: taken, metrics: None }, &facts(), &second).unwrap();
+        assert_eq!(listening.addresses().healthz, None);
+        first.cancel();
+        while listening.addresses().healthz.is_none() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(fetch(taken, "/livez").await.starts_with("HTTP/1.1 200 "));
+        second.cancel();
+    }
+
+    #[tokio::test]
     async fn a_taken_port_says_what_to_do() {
         let stop = CancellationToken::new();
-        let first = start(anywhere(), &facts(), &stop).unwrap();
-        let error = start(Addresses { healthz: first.healthz, metrics: None }, &facts(), &stop).unwrap_err().to_string();
+        let first = start(anywhere(), &facts(), &stop).unwrap().addresses();
+        let error = bind(first.healthz.unwrap(), "--healthz-bind-address").unwrap_err().to_string();
         assert!(error.contains("--healthz-bind-address"), "{error}");
         let away = Some("192.0.2.1:1".parse().unwrap());
         let error = start(Addresses { healthz: None, metrics: away }, &facts(), &stop).unwrap_err().to_string();

@@ -236,18 +236,18 @@ fn lock_path(run_dir: &Path, bpffs: &Path) -> PathBuf {
     run_dir.join(format!("{}.lock", instance(bpffs)))
 }
 
-/// `/sys/fs/bpf/sluice` becomes `sys-fs-bpf-sluice`; what is not a letter, a digit, `.` or `_` becomes `%` and its code.
+/// `/sys/fs/bpf/sluice` becomes `sys.fs.bpf.sluice`; what is not a letter, a digit, `-` or `_` becomes `%` and its code.
 fn instance(bpffs: &Path) -> String {
     let mut name = String::new();
     for byte in bpffs.as_os_str().as_encoded_bytes().trim_ascii_end() {
         match byte {
             b'/' if name.is_empty() => {}
-            b'/' => name.push('-'),
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' => name.push(char::from(*byte)),
+            b'/' => name.push('.'),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => name.push(char::from(*byte)),
             _ => drop(write!(name, "%{byte:02x}")),
         }
     }
-    name.trim_end_matches('-').to_owned()
+    name.trim_end_matches('.').to_owned()
 }
 
 #[cfg(test)]
@@ -284,10 +284,11 @@ mod tests {
     #[test]
     fn instances_have_files_of_their_own() {
         for (bpffs, name) in [
-            ("/sys/fs/bpf/sluice", "sys-fs-bpf-sluice"),
-            ("/sys/fs/bpf/sluice/", "sys-fs-bpf-sluice"),
-            ("/sys/fs/bpf/a-b", "sys-fs-bpf-a%2db"),
-            ("/sys/fs/bpf/a/b", "sys-fs-bpf-a-b"),
+            ("/sys/fs/bpf/sluice", "sys.fs.bpf.sluice"),
+            ("/sys/fs/bpf/sluice/", "sys.fs.bpf.sluice"),
+            ("/sys/fs/bpf/a-b", "sys.fs.bpf.a-b"),
+            ("/sys/fs/bpf/a/b", "sys.fs.bpf.a.b"),
+            ("/mnt/a.b", "mnt.a%2eb"),
         ] {
             assert_eq!(instance(Path::new(bpffs)), name);
         }
