@@ -1,0 +1,134 @@
+//! Around the traffic: bad input harms nobody, the commands work without an agent, and cleanup leaves nothing.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use sluice_tests::expect;
+use sluice_tests::scenario::Target;
+use sluice_tests::traffic::Probe;
+use sluice_tests::{Family, PodNetwork, Proto, Scenario, Spec, wait};
+
+const SOON: Duration = Duration::from_secs(2);
+
+#[test]
+fn cleanup_leaves_nothing_and_a_new_start_brings_all_back() -> Result<()> {
+    let mut scenario = Scenario::start("lifecycle-cleanup", Spec::new(PodNetwork::Routed), &[])?;
+    let to = Target::Both.cluster_ip(Family::V4);
+    served(&scenario, Family::V4)?;
+    scenario.agents[0].clean()?;
+    let pins = scenario.cluster.pins(0);
+    ensure!(!pins.exists() || pins.read_dir()?.next().is_none(), "pins are left in {}", pins.display());
+    let outcomes = scenario.client.probe(Probe { timeout_ms: 300, ..Probe::once(Proto::Tcp, to) })?;
+    ensure!(outcomes[0].result.is_err(), "the ClusterIP answers without any program: {outcomes:?}");
+    scenario.agents[0].start()?;
+    served(&scenario, Family::V4)?;
+    served(&scenario, Family::V6)
+}
+
+#[test]
+fn a_broken_manifest_is_reported_and_what_it_defined_stays() -> Result<()> {
+    let scenario = Scenario::start("lifecycle-broken", Spec::new(PodNetwork::Routed), &[])?;
+    scenario.manifests.put("both.yaml", "apiVersion: v1\nkind: Service\nmetadata:\n  name: [both\n")?;
+    let agent = &scenario.agents[0];
+    wait::until(SOON, "a line of the log about the file", || {
+        let log = agent.log();
+        log.lines().any(|line| line.contains("both.yaml") && line.contains(":4")).then_some(())
+    })
+    .with_context(|| agent.log_tail(5))?;
+    served(&scenario, Family::V4)?;
+    // Other files are still followed, and the mended one too.
+    scenario.set_endpoints(Target::Nobody, &[(&scenario.near, "node1")])?;
+    let revived = Target::Nobody.cluster_ip(Family::V6);
+    wait::until(SOON, "the other Service", || scenario.client.dial(Proto::Tcp, revived).ok()?.result.ok())?;
+    scenario.set_endpoints(Target::Both, &[(&scenario.far, "node2")])?;
+    wait::until(SOON, "the mended Service", || {
+        let outcomes = scenario.client.probe(Probe::times(Proto::Tcp, Target::Both.cluster_ip(Family::V4), 10)).ok()?;
+        outcomes.iter().all(|outcome| outcome.result.as_ref().is_ok_and(|answer| answer.by == "far")).then_some(())
+    })
+}
+
+#[test]
+fn a_senseless_endpoint_harms_no_other() -> Result<()> {
+    let scenario = Scenario::start("lifecycle-senseless", Spec::new(PodNetwork::Routed), &[])?;
+    let slice = Target::Both.service().slice(Family::V4);
+    let slice = ["0.0.0.0", "127.0.0.1", "224.0.0.1"]
+        .iter()
+        .try_fold(slice, |slice, ip| -> Result<_> { Ok(slice.endpoint(ip.parse()?, "node1")) })?;
+    scenario.manifests.put_slice(&slice.endpoint(scenario.far.ip(Family::V4), "node2"))?;
+    let to = Target::Both.cluster_ip(Family::V4);
+    wait::until(SOON, "the endpoint that makes sense", || {
+        let outcomes = scenario.client.probe(Probe::times(Proto::Tcp, to, 10)).ok()?;
+        outcomes.iter().all(|outcome| outcome.result.as_ref().is_ok_and(|answer| answer.by == "far")).then_some(())
+    })?;
+    let rejected = scenario.agents[0].metrics()?.sum("sluice_rejected_objects", &[]);
+    ensure!(rejected >= 3.0, "{rejected} rejected objects are counted");
+    served(&scenario, Family::V6)
+}
+
+#[test]
+fn the_commands_work_without_an_agent() -> Result<()> {
+    let mut scenario = Scenario::start("lifecycle-commands", Spec::new(PodNetwork::Routed), &[])?;
+    let outside = scenario.cluster.outside();
+    let node_port = scenario.node_port(0, Target::Far, Family::V4);
+    expect::answered(&"NodePort", &outside.probe(Probe::times(Proto::Tcp, node_port, 3))?, node_port, &["far"])?;
+    for down in [false, true] {
+        let agent = &scenario.agents[0];
+        for (command, word) in [
+            ("services", "both"),
+            ("backends", &scenario.far.ip(Family::V4).to_string()),
+            ("flows", &outside.ip(Family::V4).to_string()),
+            ("status", "eth0"),
+        ] {
+            for format in [&[][..], &["-o", "wide"], &["-o", "json"]] {
+                let text = agent.cli(&[&[command], format].concat())?;
+                ensure!(text.contains(word), "sluice {command} {format:?}, agent down: {down}: no {word} in\n{text}");
+                ensure!(format != ["-o", "json"] || serde_json::from_str::<serde_json::Value>(&text).is_ok(), "{text}");
+            }
+        }
+        if !down {
+            scenario.agents[0].kill()?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_start_that_cannot_be_says_why() -> Result<()> {
+    let scenario = Scenario::start("lifecycle-refused", Spec::new(PodNetwork::Routed), &[])?;
+    let folder = scenario.manifests.path();
+    let missing = "/nowhere/manifests".to_owned();
+    let cases: [(&[&str], &str); 3] = [
+        (&["--cgroup", "/nowhere/cgroup"], "/nowhere/cgroup"),
+        (&["--no-such-flag"], "--no-such-flag"),
+        (&["--cluster-cidr", "10.0.0.0/99"], "10.0.0.0/99"),
+    ];
+    for (flags, word) in cases {
+        refuses(&scenario, &folder.display().to_string(), flags, word)?;
+    }
+    refuses(&scenario, &missing, &[], &missing)?;
+    served(&scenario, Family::V4)
+}
+
+/// A second agent, for pins of its own, ends soon and names what is wrong.
+fn refuses(scenario: &Scenario, manifests: &str, flags: &[&str], word: &str) -> Result<()> {
+    let pins = scenario.cluster.pins(0).with_file_name("refused").display().to_string();
+    let node = scenario.cluster.node(0);
+    let mut command = node.command("timeout");
+    command.arg("10").arg(sluice_tests::agent::binary()?);
+    command.args(["run", "--manifests", manifests, "--bpffs", &pins, "--healthz-bind-address", "127.0.0.1:0"]);
+    command.args(["--metrics-bind-address", "127.0.0.1:0"]).args(flags);
+    if !flags.contains(&"--cgroup") {
+        command.args(["--cgroup", &scenario.cluster.node_cgroup(0).path().display().to_string()]);
+    }
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let output = node.spawn_command(command)?.wait_with_output()?;
+    let text = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    ensure!(!output.status.success() && text.contains(word), "{flags:?}: {}:\n{text}", output.status);
+    Ok(())
+}
+
+fn served(scenario: &Scenario, family: Family) -> Result<()> {
+    let to = Target::Both.cluster_ip(family);
+    let outcomes = scenario.client.probe(Probe::times(Proto::Tcp, to, 10))?;
+    expect::answered(&to, &outcomes, to, &["near", "far"]).map(drop)
+}
