@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use super::plan::Pair;
 use crate::cgroup::Cgroup;
 use crate::net::{Family, Proto};
-use crate::netns::Netns;
+use crate::netns::{Netns, ip};
 use crate::offload;
 use crate::sniff::Sniffer;
 use crate::traffic::{
@@ -72,15 +72,16 @@ impl Host {
         (&self.peer.0, &self.peer.1)
     }
 
-    /// Turns checksum and segmentation offload off at both ends of its device: its peers see complete frames only.
+    /// Turns checksum and segmentation offload off at its devices and at the other end of `eth0`: its peers see complete
+    /// frames only, and so does a sniffer here.
     pub fn offload_off(&self) -> Result<()> {
-        offload::off(&self.netns, "eth0")?;
+        self.devices()?.iter().try_for_each(|device| offload::off(&self.netns, device))?;
         offload::off(&self.peer.0, &self.peer.1)
     }
 
     /// Turns it on again.
     pub fn offload_on(&self) -> Result<()> {
-        offload::on(&self.netns, "eth0")?;
+        self.devices()?.iter().try_for_each(|device| offload::on(&self.netns, device))?;
         offload::on(&self.peer.0, &self.peer.1)
     }
 
@@ -172,6 +173,13 @@ impl Host {
     /// Opens connections that stay; end them with `finish::<HeldReport>()`.
     pub fn hold(&self, held: Held) -> Result<Traffic> {
         self.start(&Task::Held(held))?.ready()
+    }
+
+    fn devices(&self) -> Result<Vec<String>> {
+        let text = ip(&["-n", self.netns.name(), "-br", "link"])?;
+        // A veth shows as NAME@PEER.
+        let names = text.lines().filter_map(|line| line.split([' ', '@']).next());
+        Ok(names.filter(|&name| name != "lo").map(str::to_owned).collect())
     }
 
     fn finish_within<R: DeserializeOwned>(&self, task: &Task, limit: Duration) -> Result<R> {

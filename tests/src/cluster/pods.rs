@@ -14,6 +14,9 @@ use crate::netns::Netns;
 /// The port and VXLAN number that flannel uses.
 const VXLAN: &str = "id 1 dstport 8472 nolearning";
 
+/// The same on every node: no two of these bridges share a segment.
+const BRIDGE_MAC: &str = "02:00:00:00:00:01";
+
 /// Sets up a node's end of the pod network and its routes to the other nodes' pods.
 pub fn prepare_node(node: &Host, index: usize, spec: &Spec) -> Result<()> {
     let others: Vec<usize> = (0..spec.nodes).filter(|&other| other != index).collect();
@@ -77,8 +80,9 @@ pub fn add(node: &Host, spec: &Spec, pod: NewPod<'_>) -> Result<Host> {
 
 fn add_bridge(node: &Host, index: usize, spec: &Spec) -> Result<()> {
     let (v4, v6) = plan::pod_gateway(index);
+    // A bridge without an address of its own takes the lowest of its ports', and loses its neighbours with every new port.
     node.netns().ip(&format!(
-        "link add cni0 mtu {} type bridge mcast_snooping 0\n\
+        "link add cni0 address {BRIDGE_MAC} mtu {} type bridge mcast_snooping 0\n\
          addr add {v4}/24 dev cni0\naddr add {v6}/64 dev cni0 nodad\nlink set cni0 up\n",
         spec.network.pod_mtu()
     ))

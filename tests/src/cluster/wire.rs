@@ -11,13 +11,16 @@ use crate::net::Family;
 use crate::netns::Netns;
 use crate::rig::Rig;
 
+/// The gateway's hardware address, which must not change when a port joins.
+const WIRE_MAC: &str = "02:00:00:00:00:02";
+
 /// Makes the namespace with its bridge and gateway addresses.
 pub fn build(rig: &Rig, spec: &Spec) -> Result<Netns> {
     let wire = rig.netns("wire")?;
     forward(&wire, spec)?;
     let (v4, v6) = plan::gateway();
     wire.ip(&format!(
-        "link add wire type bridge mcast_snooping 0\n\
+        "link add wire address {WIRE_MAC} type bridge mcast_snooping 0\n\
          link set wire up\n\
          addr add {v4}/24 dev wire\n\
          addr add {v6}/64 dev wire nodad\n"

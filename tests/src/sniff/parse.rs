@@ -12,6 +12,9 @@ const ICMPV6: u8 = 58;
 /// An IPv6 extension header that the captures of these tests contain: none but fragments.
 const FRAGMENT: u8 = 44;
 
+/// Bytes of a faulty packet that are kept: all headers.
+const HEAD: usize = 80;
+
 /// A captured packet.
 #[derive(Clone, Debug)]
 pub struct Seen {
@@ -53,8 +56,10 @@ pub struct Icmp {
 pub struct Fault {
     /// Which one.
     pub header: &'static str,
-    /// The packet's IP part in full.
-    pub packet: Vec<u8>,
+    /// How the packet's IP part begins.
+    pub head: Vec<u8>,
+    /// How long it is.
+    pub length: usize,
 }
 
 /// Reads an Ethernet frame; none if it does not hold an IP packet.
@@ -76,7 +81,7 @@ fn ipv4(packet: &[u8]) -> Option<Seen> {
     let fragment = word(packet, 6)? & 0x3fff != 0;
     let mut seen = base(Ipv4Addr::from(source).into(), Ipv4Addr::from(destination).into(), packet[9], packet[8]);
     let wrong = if is_sound(header) { transport(&mut seen, body, fragment) } else { Some("IPv4") };
-    seen.fault = wrong.map(|header| Fault { header, packet: packet[..total].to_vec() });
+    seen.fault = wrong.map(|header| fault(header, &packet[..total]));
     Some(seen)
 }
 
@@ -88,8 +93,12 @@ fn ipv6(packet: &[u8]) -> Option<Seen> {
     let fragment = packet[6] == FRAGMENT;
     let mut seen = base(Ipv6Addr::from(source).into(), Ipv6Addr::from(destination).into(), packet[6], packet[7]);
     let wrong = transport(&mut seen, body, fragment);
-    seen.fault = wrong.map(|header| Fault { header, packet: packet[..total].to_vec() });
+    seen.fault = wrong.map(|header| fault(header, &packet[..total]));
     Some(seen)
+}
+
+fn fault(header: &'static str, packet: &[u8]) -> Fault {
+    Fault { header, head: packet[..packet.len().min(HEAD)].to_vec(), length: packet.len() }
 }
 
 fn base(source: IpAddr, destination: IpAddr, protocol: u8, hops: u8) -> Seen {
