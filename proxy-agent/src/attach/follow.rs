@@ -10,7 +10,7 @@ use super::sys;
 use crate::config::{Config, NodePortAddresses};
 use crate::maps::{MapError, NodeMaps};
 use bytemuck::Zeroable;
-use proxy_common::abi::{ABI_VERSION, Addr, Cidr, Config as Settings};
+use proxy_common::abi::{ABI_VERSION, Cidr, Config as Settings};
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
@@ -83,8 +83,7 @@ impl Node {
     /// The node changed.
     pub fn observe(&mut self, observation: Observation) -> Result<(), FollowError> {
         if observation.facts == self.facts {
-            let tables = self.tables();
-            self.write_settings(&tables);
+            self.write_settings();
             return Ok(());
         }
         self.facts = observation.facts;
@@ -128,13 +127,12 @@ impl Node {
     fn write_tables(&mut self) -> Result<(), FollowError> {
         let tables = self.tables();
         self.maps.set_addresses(&tables.addresses)?;
-        self.write_settings(&tables);
+        self.write_settings();
         Ok(())
     }
 
     /// Every write raises the epoch: next hops are asked for again.
-    fn write_settings(&mut self, tables: &NodeTables) {
-        let address = |addr: Option<IpAddr>| addr.map_or(Addr::ANY_V6, Addr::from);
+    fn write_settings(&mut self) {
         let epoch = self.maps.config().epoch.wrapping_add(1);
         self.maps.set_config(Settings {
             abi: ABI_VERSION,
@@ -144,7 +142,6 @@ impl Node {
             ports: self.ports.ranges,
             port_count: self.ports.count,
             check_sockets: u32::from(self.ports.check_sockets),
-            primary: tables.primary.map(address),
             icmp_per_second: ICMP_PER_SECOND,
             ..Settings::zeroed()
         });

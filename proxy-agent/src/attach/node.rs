@@ -1,4 +1,4 @@
-//! What programs shall know of the node: NODE_ADDRESSES, DEVICES and the node's primary addresses. Pure.
+//! What programs shall know of the node: NODE_ADDRESSES and DEVICES. Pure.
 
 use super::facts::{Facts, is_global};
 use crate::config::{ClusterCidrs, NodePortAddresses};
@@ -17,8 +17,6 @@ pub struct NodeTables {
     pub addresses: HashMap<Addr, AddressFlags>,
     /// DEVICES.
     pub devices: HashMap<u32, DeviceFlags>,
-    /// The primary addresses, IPv4 and IPv6.
-    pub primary: [Option<IpAddr>; 2],
 }
 
 /// The tables that follow from the facts, the node object's addresses (none before it appears) and the devices on which XDP
@@ -36,7 +34,7 @@ pub fn tables(facts: &Facts, object: &[IpAddr], serve: &NodePortAddresses, xdp: 
         }
     }
     let devices = xdp.iter().map(|device| (*device, DeviceFlags::XDP_TARGET)).collect();
-    NodeTables { addresses, devices, primary }
+    NodeTables { addresses, devices }
 }
 
 /// The prefixes that programs compare sources with (S29, S38).

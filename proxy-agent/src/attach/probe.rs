@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// The oldest kernel that runs all of it: tcx links came with 6.6.
-const FLOOR: Release = Release(6, 6);
+/// The oldest kernel that runs all of it: tcx links came with 6.6, a route's preferred source for programs with 6.7.
+const FLOOR: Release = Release(6, 7);
 /// Kernel's types, which programs and maps refer to.
 const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 /// Bits of capabilities, as in `linux/capability.h`.
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn kernels() {
         assert_eq!(judge("6.18.44-fc-v669", ALL, true), Ok(()));
-        assert_eq!(judge("6.6.0", ALL, true), Ok(()));
+        assert_eq!(judge("6.7.0", ALL, true), Ok(()));
         assert_eq!(judge("6.1.0-28-amd64", ALL, true), Err(ProbeError::KernelTooOld { found: Release(6, 1) }));
         assert_eq!(judge("5.15", ALL, true), Err(ProbeError::KernelTooOld { found: Release(5, 15) }));
     }

@@ -57,7 +57,7 @@ pub enum LoadError {
         wanted: ShapeText,
     },
     /// The kernel refused the object.
-    #[error("the kernel does not load the tables or their programs: {0}; it must be 6.1 or newer, and the agent needs CAP_BPF")]
+    #[error("the kernel does not load the tables or their programs: {0}; it must be 6.7 or newer, and the agent needs CAP_BPF")]
     Kernel(#[from] EbpfError),
 }
 

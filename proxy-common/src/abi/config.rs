@@ -26,8 +26,6 @@ pub struct Config {
     pub port_count: u32,
     /// Not zero: a source port is also looked up among this node's sockets before it is taken.
     pub check_sockets: u32,
-    /// The node's primary addresses (IPv4, IPv6), for sources where the route names none; zero = none.
-    pub primary: [Addr; 2],
     /// ICMP errors that a CPU may send in a second.
     pub icmp_per_second: u32,
     /// Zero.
