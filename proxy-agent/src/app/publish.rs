@@ -24,7 +24,7 @@ pub fn report<M: Maps>(control: &Control, sync: &Sync<M>, devices: &[DeviceState
         cgroup: inputs.cgroup.clone(),
         source: Source {
             origin: inputs.origin.clone(),
-            connected: troubles.is_empty(),
+            connected: inputs.connected,
             since: inputs.connected_since,
             synced: inputs.synced,
             last_event: inputs.last_event,

@@ -16,7 +16,7 @@ use crate::serve::http::{self, Addresses, Listening};
 use crate::serve::metrics::Metrics;
 use crate::serve::report::Publisher;
 use crate::sync::{Sweeper, Swept, Sync, Timeouts};
-use crate::watch::Event;
+use crate::watch::{Event, Subject};
 use jiff::Timestamp;
 use std::path::Path;
 use std::sync::Arc;
@@ -196,7 +196,7 @@ impl App {
         }
         let now = Timestamp::now();
         let control = &self.program.control;
-        let connected = control.troubles().is_empty();
+        let connected = !control.troubles().keys().any(Subject::is_connection);
         if connected != self.inputs.connected {
             self.inputs.connected = connected;
             self.inputs.connected_since = now;

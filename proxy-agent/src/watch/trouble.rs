@@ -19,6 +19,13 @@ pub enum Subject {
     Object(Kind, ObjectName),
 }
 
+impl Subject {
+    /// Whether trouble with it keeps changes from being seen at all. A broken file or object concerns itself alone.
+    pub const fn is_connection(&self) -> bool {
+        matches!(self, Self::Api | Self::Watch(_) | Self::Folder(_))
+    }
+}
+
 /// What is wrong.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Trouble {
