@@ -35,6 +35,7 @@
 //! [`sniff::Capture::expect_sound`]. For XDP: [`Cluster::make_wire_physical`] before the agent starts.
 
 pub mod agent;
+pub mod bench;
 pub mod cgroup;
 pub mod cluster;
 pub mod controlplane;

@@ -1,0 +1,161 @@
+//! What a packet costs at XDP and at tc, net of an empty program, in units of the reference program.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use anyhow::{Result, bail, ensure};
+use aya::programs::ProgramFd;
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+use sluice_tests::bench::{Figure, Target};
+
+use super::feeder::{self, Feeder, Kind, Ports};
+use super::frame::{self, ACK, Frame, SYN, SYN_ACK};
+use super::node::{self, CLIENT, LOCAL, Node, REMOTE, TO_LOCAL, TO_REMOTE};
+
+/// Packets of known flows in a round.
+const MANY: u32 = 20_000;
+/// First packets in a round: their flows fit into the table of embryonic ones without eviction.
+const FIRST: u32 = 4_000;
+const FIRST_PORT: u16 = 20_000;
+const UNIT: &str = "units";
+const XDP_PASS: i32 = 2;
+const XDP_TX: i32 = 3;
+const NEXT: i32 = -1;
+const REDIRECT: i32 = 7;
+
+/// One thing that is measured.
+struct Case {
+    name: String,
+    program: ProgramFd,
+    frame: Frame,
+    ports: Ports,
+    packets: u32,
+    /// Verdict and destination of the packet afterwards, so that a figure stands for work that was done.
+    outcome: (i32, SocketAddrV4),
+    target: Option<f64>,
+}
+
+/// Measures every case in each of `rounds` rounds.
+/// Only those whose name holds `only`, if it is given: for a profiler.
+pub fn measure(rounds: usize, only: Option<&str>) -> Result<Vec<Figure>> {
+    let mut node = Node::make(&node::object("sluice.o"))?;
+    node.add_services()?;
+    let mut feeder = Feeder::load(&node::object("reference.o"), node.device)?;
+    node.enter(move |node| -> Result<Vec<Figure>> {
+        stay_on_one_cpu()?;
+        let mut figures = Vec::new();
+        for kind in Kind::ALL {
+            let mut cases = cases(node, &mut feeder, kind)?;
+            cases.retain(|case| only.is_none_or(|only| case.name.contains(only)));
+            figures.extend(measure_kind(node, &mut feeder, kind, &cases, rounds)?);
+        }
+        Ok(figures)
+    })?
+}
+
+/// Keeps to the first CPU from here on.
+pub fn stay_on_one_cpu() -> Result<()> {
+    let mut cpus = CpuSet::new();
+    cpus.set(0)?;
+    Ok(sched_setaffinity(Pid::from_raw(0), &cpus)?)
+}
+
+fn measure_kind(node: &mut Node, feeder: &mut Feeder, kind: Kind, cases: &[Case], rounds: usize) -> Result<Vec<Figure>> {
+    let empty = feeder.program(&kind.of("empty"))?;
+    let reference = feeder.program(&kind.of("reference"))?;
+    let known = frame::tcp(CLIENT, TO_LOCAL, ACK);
+    feeder.know(&known)?;
+    let mut noise = Vec::new();
+    let mut values = vec![Vec::new(); cases.len()];
+    for _ in 0..rounds {
+        let mut base = |program| -> Result<f64> { Ok(feeder.run(kind, program, &known, Ports::Same, MANY)?.nanos) };
+        let (nothing, one, other) = (base(&empty)?, base(&reference)?, base(&reference)?);
+        let unit = (one + other) / 2.0 - nothing;
+        noise.push((other - nothing) / (one - nothing));
+        for (case, values) in cases.iter().zip(&mut values) {
+            let run = feeder.run(kind, &case.program, &case.frame, case.ports, case.packets)?;
+            case.check(run.verdict, &run.out)?;
+            values.push((run.nanos - nothing) / unit);
+        }
+        forget_first(node, feeder, kind)?;
+    }
+    let figure = |(case, values): (&Case, &Vec<f64>)| {
+        let figure = Figure::new(&case.name, UNIT, values).beside(&noise);
+        case.target.map_or(figure.clone(), |most| figure.target(Target::AtMost(most)))
+    };
+    Ok(cases.iter().zip(&values).map(figure).collect())
+}
+
+/// Empties the tables of flows and opens again those that are measured as established.
+fn forget_first(node: &mut Node, feeder: &mut Feeder, kind: Kind) -> Result<()> {
+    node.forget_flows()?;
+    establish(node, feeder, kind, TO_LOCAL).and_then(|_| establish(node, feeder, kind, TO_REMOTE)).map(drop)
+}
+
+impl Case {
+    fn check(&self, verdict: i32, out: &Frame) -> Result<()> {
+        let to = frame::ends(out).1;
+        ensure!(
+            (verdict, to) == self.outcome,
+            "{}: the packet went to {to} with verdict {verdict}, not {:?}",
+            self.name,
+            self.outcome
+        );
+        ensure!(matches!(self.ports, Ports::From(_)) || frame::is_sound(out), "{}: wrong checksums", self.name);
+        Ok(())
+    }
+}
+
+fn cases(node: &mut Node, feeder: &mut Feeder, kind: Kind) -> Result<Vec<Case>> {
+    establish(node, feeder, kind, TO_LOCAL)?;
+    establish(node, feeder, kind, TO_REMOTE)?;
+    let ingress = feeder::load(&mut node.ebpf, hooks(kind))?;
+    let (pass, out) = if kind == Kind::Xdp { (XDP_PASS, XDP_TX) } else { (NEXT, REDIRECT) };
+    let pod = SocketAddrV4::new(Ipv4Addr::new(10, 244, 0, 77), 443);
+    let ssh = SocketAddrV4::new(*TO_LOCAL.ip(), 22);
+    let first = Ports::From(FIRST_PORT);
+    let (established, opening) = if kind == Kind::Xdp { (4.0, 30.0) } else { (8.0, 30.0) };
+    let case = |name: &str, frame, (ports, packets), outcome, target| -> Result<Case> {
+        let name = format!("{}: {name}", kind.word());
+        Ok(Case { name, program: ingress.try_clone()?, frame, ports, packets, outcome, target })
+    };
+    let (same, anew) = ((Ports::Same, MANY), (first, FIRST));
+    let mut cases = vec![
+        case("established, local backend", frame::tcp(CLIENT, TO_LOCAL, ACK), same, (pass, LOCAL), Some(established))?,
+        case("established, remote backend", frame::tcp(CLIENT, TO_REMOTE, ACK), same, (out, REMOTE), None)?,
+        case("first packet, local backend", frame::tcp(CLIENT, TO_LOCAL, SYN), anew, (pass, LOCAL), Some(opening))?,
+        case("first packet, remote backend", frame::tcp(CLIENT, TO_REMOTE, SYN), anew, (out, REMOTE), None)?,
+        case("not ours, to a pod", frame::tcp(CLIENT, pod, ACK), same, (pass, pod), None)?,
+        case("not ours, to the node", frame::tcp(CLIENT, ssh, ACK), same, (pass, ssh), None)?,
+    ];
+    if kind == Kind::Tc {
+        let program = feeder::load(&mut node.ebpf, "edge_egress")?;
+        let name = "tc: established, reply of a local backend".to_owned();
+        let frame = frame::tcp(LOCAL, CLIENT, ACK);
+        let (ports, packets) = same;
+        cases.push(Case { name, program, frame, ports, packets, outcome: (NEXT, CLIENT), target: None });
+    }
+    Ok(cases)
+}
+
+fn hooks(kind: Kind) -> &'static str {
+    if kind == Kind::Xdp { "uplink_xdp" } else { "edge_ingress" }
+}
+
+/// Opens a connection as its two ends do: SYN, answer, ACK.
+pub fn establish(node: &mut Node, feeder: &mut Feeder, kind: Kind, dialled: SocketAddrV4) -> Result<()> {
+    let ingress = feeder::load(&mut node.ebpf, hooks(kind))?;
+    let egress = feeder::load(&mut node.ebpf, "edge_egress")?;
+    let syn = feeder.run(kind, &ingress, &frame::tcp(CLIENT, dialled, SYN), Ports::Same, 1)?.out;
+    let (client, backend) = frame::ends(&syn);
+    if backend == dialled {
+        bail!("{}: no translation towards {dialled}", hooks(kind));
+    }
+    let answer = frame::tcp(backend, client, SYN_ACK);
+    let answer = match client == CLIENT {
+        true => feeder.run(Kind::Tc, &egress, &answer, Ports::Same, 1)?.out,
+        false => feeder.run(kind, &ingress, &answer, Ports::Same, 1)?.out,
+    };
+    ensure!(frame::ends(&answer) == (dialled, CLIENT), "the answer came back from {:?}", frame::ends(&answer));
+    feeder.run(kind, &ingress, &frame::tcp(CLIENT, dialled, ACK), Ports::Same, 1).map(drop)
+}
