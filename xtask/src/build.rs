@@ -1,7 +1,7 @@
 //! Builds the eBPF object, then the agent that carries it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -24,10 +24,18 @@ pub fn sluice() -> Result<PathBuf> {
 
 /// Builds `target/ebpf/sluice.o` and returns its path.
 pub fn ebpf() -> Result<PathBuf> {
+    ebpf_program("sluice-ebpf", paths::ebpf_object())
+}
+
+/// Builds `target/ebpf/reference.o`, which only the bench loads, and returns its path.
+pub fn ebpf_reference() -> Result<PathBuf> {
+    ebpf_program("reference", paths::ebpf_object().with_file_name("reference.o"))
+}
+
+fn ebpf_program(name: &str, object: PathBuf) -> Result<PathBuf> {
     let mut cargo = ebpf_cargo("build")?;
-    process::run(&mut cargo).context("building proxy-ebpf")?;
-    let built = ebpf_target_dir().join(EBPF_TARGET).join("release/sluice-ebpf");
-    publish(&built)
+    process::run(cargo.args(["--bin", name])).context("building proxy-ebpf")?;
+    publish(&ebpf_target_dir().join(EBPF_TARGET).join("release").join(name), object)
 }
 
 /// A sub-command of the eBPF tool chain's cargo over `proxy-ebpf`, as the build runs it.
@@ -62,8 +70,7 @@ fn ebpf_target_dir() -> PathBuf {
 
 /// Copies a changed object to where the agent includes it; an unchanged one keeps its time, so
 /// that the agent is not linked again.
-fn publish(built: &PathBuf) -> Result<PathBuf> {
-    let object = paths::ebpf_object();
+fn publish(built: &Path, object: PathBuf) -> Result<PathBuf> {
     let bytes = fs::read(built).with_context(|| format!("reading {}", built.display()))?;
     if fs::read(&object).ok().as_ref() != Some(&bytes) {
         fs::create_dir_all(object.with_file_name(""))?;

@@ -1,5 +1,6 @@
 //! `cargo xtask`: the only build tool. Every task sets up by itself what it needs.
 
+mod bench;
 mod build;
 mod controlplane;
 mod demo;
@@ -35,6 +36,8 @@ enum Task {
     Demo(demo::Options),
     /// Run every test, or the stages named
     Test(test::Options),
+    /// Measure what packets, tables and connections cost
+    Bench(bench::Options),
     /// Check form, lints, dependencies and the limits of the house
     Tidy,
 }
@@ -54,6 +57,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Tidy => tidy::run()?,
         Task::Demo(options) => return demo::run(&options),
         Task::Test(options) => return test::run(&options),
+        Task::Bench(options) => return bench::run(&options),
     }
     Ok(ExitCode::SUCCESS)
 }
