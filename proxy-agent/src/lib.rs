@@ -11,6 +11,7 @@ pub mod fault;
 pub mod lifecycle;
 pub mod logging;
 pub mod maps;
+pub mod memory;
 pub mod serve;
 pub mod state;
 pub mod sync;

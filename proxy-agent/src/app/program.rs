@@ -3,6 +3,7 @@
 use crate::control::Control;
 use crate::fault::Fault;
 use crate::maps::{GracePeriods, GraceToken, Maps};
+use crate::memory;
 use crate::serve::health::Health;
 use crate::serve::metrics::{self, Metrics};
 use crate::sync::{Applied, ChangeKind, ServiceChange, Sync};
@@ -92,6 +93,7 @@ impl<M: Maps> Program<M> {
             self.settled = true;
             tracing::info!(services = applied.changes.len(), took = ?began.elapsed(), "the first full list is in force");
             self.fault.reach("first-flip");
+            memory::give_back();
         }
     }
 
