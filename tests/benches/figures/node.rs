@@ -129,7 +129,6 @@ fn set_node(pins: &Path, device: u32) -> Result<()> {
     config.epoch = 1;
     config.ports[0] = PORTS;
     config.port_count = PORTS.count.into();
-    config.primary[0] = IpAddr::V4(NODE).into();
     node.set_config(config);
     let flags = AddressFlags::LOCAL.with(AddressFlags::NODE_PORT);
     node.set_addresses(&[(Addr::from(IpAddr::V4(NODE)), flags)].into())?;
