@@ -3,7 +3,7 @@
 //!
 //! Invariant: nothing is retried; a connection that fails ends the lane with an error.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -114,7 +114,10 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
     stream.read_exact(&mut rest[1..])?;
     stream.write_all(&rest)?;
     // Until the client's FIN, so that the client is the one who closes first.
-    stream.read(&mut rest).map(drop)
+    match stream.read(&mut rest)? {
+        0 => Ok(()),
+        _ => Err(ErrorKind::InvalidData.into()),
+    }
 }
 
 /// The whole life of a client: prints its rate in each of its slots.

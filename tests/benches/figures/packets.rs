@@ -159,10 +159,9 @@ pub fn establish(node: &mut Node, feeder: &mut Feeder, kind: Kind, dialled: Sock
         bail!("{}: no translation towards {dialled}", hooks(kind));
     }
     let answer = frame::tcp(backend, client, SYN_ACK);
-    let answer = match client == CLIENT {
-        true => feeder.run(Kind::Tc, &egress, &answer, Ports::Same, 1)?.out,
-        false => feeder.run(kind, &ingress, &answer, Ports::Same, 1)?.out,
-    };
+    // A client that keeps its address is answered over the stack and the uplink's egress, a masqueraded one at its ingress.
+    let (hook, program) = if client == CLIENT { (Kind::Tc, &egress) } else { (kind, &ingress) };
+    let answer = feeder.run(hook, program, &answer, Ports::Same, 1)?.out;
     ensure!(frame::ends(&answer) == (dialled, CLIENT), "the answer came back from {:?}", frame::ends(&answer));
     feeder.run(kind, &ingress, &frame::tcp(CLIENT, dialled, ACK), Ports::Same, 1).map(drop)
 }
