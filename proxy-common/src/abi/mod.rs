@@ -8,6 +8,7 @@ mod backend;
 mod config;
 mod flow;
 mod frontend;
+mod layout;
 mod node;
 mod reason;
 mod service;

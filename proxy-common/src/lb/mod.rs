@@ -17,3 +17,6 @@ pub use env::{Class, Env, FlowTable, InsertError, Step};
 pub use packet::{Direction, Edge, Path, Place, Verdict, decide};
 pub use rate::{seeded, take_token};
 pub use socket::{Caller, Dialled, Sent, connect, peer_name, receive, send};
+
+#[cfg(test)]
+mod tests;

@@ -17,3 +17,6 @@ pub use header::{Ethernet, Ipv4, Ipv6, L3, TcpFlags};
 pub use icmp::reject;
 pub use parse::{Parsed, parse};
 pub use rewrite::{link, translate};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,55 @@
+//! The layout of every type that kernel and user space share, asserted when it is compiled and listed when it is tested.
+
+use super::{
+    Addr, AddressFlags, Backend, BackendFlags, BackendId, BackendState, Bucket, Cidr, Config, Counter, Descriptor, DeviceFlags,
+    Flow, FlowFlags, Frontend, FrontendKey, FrontendKind, Generation, NextHop, PeerKey, PeerValue, Port, PortRange,
+    ProgramState, Proto, Scratch, ServiceId, ServiceName, ServiceWord, SocketState, Tuple,
+};
+
+macro_rules! sizes {
+    ($($type:ident: $size:literal,)*) => {
+        $(const _: () = assert!(size_of::<$type>() == $size);)*
+
+        /// Name and size of each type.
+        #[cfg(test)]
+        const SIZES: &[(&str, usize)] = &[$((stringify!($type), $size),)*];
+    };
+}
+
+sizes! {
+    Addr: 16,
+    AddressFlags: 4,
+    Backend: 24,
+    BackendFlags: 2,
+    BackendId: 4,
+    BackendState: 4,
+    Bucket: 8,
+    Cidr: 36,
+    Config: 168,
+    Counter: 16,
+    Descriptor: 12,
+    DeviceFlags: 4,
+    Flow: 104,
+    FlowFlags: 4,
+    Frontend: 8,
+    FrontendKey: 20,
+    FrontendKind: 4,
+    Generation: 4,
+    NextHop: 40,
+    PeerKey: 32,
+    PeerValue: 28,
+    Port: 2,
+    PortRange: 4,
+    ProgramState: 8,
+    Proto: 1,
+    Scratch: 272,
+    ServiceId: 4,
+    ServiceName: 196,
+    ServiceWord: 8,
+    SocketState: 52,
+    Tuple: 40,
+}
+
+#[cfg(test)]
+#[path = "layout_tests.rs"]
+mod tests;

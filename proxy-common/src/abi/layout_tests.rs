@@ -1,0 +1,87 @@
+//! The version of the layout changes whenever the layout does: the listing of sizes, offsets, bits and names is hashed and held
+//! against the hash of the version in force.
+
+use super::*;
+use crate::abi::{ABI_VERSION, Family, Hook, INTEREST_LEN, PORT_RANGES, Reason, TRANSLATED_MARK};
+use std::fmt::Write as _;
+
+/// The hash of each version's listing. A layout that has changed gets a new version and a line of its own here.
+const HASHES: &[(u32, u64)] = &[(2, 0xc019_a4f7_d7ad_0f60)];
+
+macro_rules! fields {
+    ($out:ident, $($type:ident { $($field:ident)* })*) => {
+        $($(writeln!($out, "{}.{} {}", stringify!($type), stringify!($field), core::mem::offset_of!($type, $field)).unwrap();)*)*
+    };
+}
+
+#[test]
+fn the_version_changes_with_the_layout() {
+    let listing = listing();
+    let wanted = HASHES.iter().find(|(version, _)| *version == ABI_VERSION).map(|(_, hash)| *hash);
+    let found = hash(&listing);
+    assert_eq!(
+        wanted,
+        Some(found),
+        "the layout is not that of version {ABI_VERSION}: raise ABI_VERSION and add ({ABI_VERSION} + 1, {found:#x}) to HASHES\n{listing}"
+    );
+}
+
+#[test]
+fn no_two_versions_are_the_same() {
+    for (index, (version, hash)) in HASHES.iter().enumerate() {
+        let others = HASHES.iter().skip(index + 1);
+        assert!(others.clone().all(|(other, _)| other > version), "versions go up");
+        assert!(others.clone().all(|(_, other)| other != hash), "version {version} was there already");
+    }
+}
+
+fn listing() -> String {
+    let mut out = String::new();
+    SIZES.iter().for_each(|(name, size)| writeln!(out, "{name} {size}").unwrap());
+    fields! { out,
+        Backend { addr port flags generation }
+        Bucket { tokens filled }
+        Config { abi epoch netns cluster_cidrs ports port_count check_sockets primary icmp_per_second }
+        Counter { packets bytes }
+        Descriptor { first count room }
+        Flow { to service backend generation flags seen checked hop }
+        Frontend { service kind }
+        FrontendKey { addr port proto }
+        NextHop { gateway device epoch link family }
+        PeerValue { addr port backend generation }
+        PortRange { first count }
+        ProgramState { cursor draws }
+        Scratch { to hop flow reply victim victim_seen victim_port }
+        ServiceName { proto }
+        SocketState { frontend backend_addr service backend generation backend_port }
+        Tuple { src dst sport dport proto }
+    }
+    values(&mut out);
+    out
+}
+
+/// What has no public fields, by an example; bits; and the order of counters.
+fn values(out: &mut String) {
+    let addr = Addr::v6_words([1, 2, 3, 4]);
+    let port = Port::new(0x1234);
+    let name = ServiceName::new("a", "b", "c", Proto::TCP, Family::V6).unwrap();
+    writeln!(out, "{:?}", bytemuck::bytes_of(&PeerKey::to_frontend(7, addr, port))).unwrap();
+    writeln!(out, "{:?}", bytemuck::bytes_of(&PeerKey::from_backend(7, addr, port))).unwrap();
+    writeln!(out, "{:?}", bytemuck::bytes_of(&Cidr::new(addr, 100))).unwrap();
+    writeln!(out, "{:?}", bytemuck::bytes_of(&name)).unwrap();
+    writeln!(out, "{:?} {:?}", bytemuck::bytes_of(&ServiceWord::of(5)), bytemuck::bytes_of(&ServiceWord::NONE)).unwrap();
+    let flags = [FlowFlags::FORWARD, FlowFlags::MASQUERADE, FlowFlags::FROM_NODE, FlowFlags::ANSWERED, FlowFlags::FIN];
+    writeln!(out, "{flags:?} {:?} {:?}", FlowFlags::RST, FlowFlags::ESTABLISHED).unwrap();
+    let addresses = [AddressFlags::LOCAL, AddressFlags::NODE_PORT, AddressFlags::LOOPBACK];
+    writeln!(out, "{addresses:?} {:?} {:?}", DeviceFlags::XDP_TARGET, BackendFlags::LOCAL).unwrap();
+    writeln!(out, "{:?} {:?}", BackendState::SERVING, BackendState::SELECTABLE).unwrap();
+    writeln!(out, "{:?} {:?}", FrontendKind::CLUSTER_IP, FrontendKind::NODE_PORT).unwrap();
+    writeln!(out, "{INTEREST_LEN} {} {PORT_RANGES} {TRANSLATED_MARK}", addr.interest()).unwrap();
+    Hook::ALL.iter().for_each(|hook| writeln!(out, "{}", hook.label()).unwrap());
+    Reason::ALL.iter().for_each(|reason| writeln!(out, "{}", reason.label()).unwrap());
+}
+
+/// FNV-1a.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}

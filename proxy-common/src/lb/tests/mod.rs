@@ -1,0 +1,13 @@
+//! The rules of flows, places, masquerade, source ports and sockets, each against tables in memory.
+
+mod flows;
+mod masquerade;
+mod places;
+mod races;
+mod rate;
+mod select;
+mod snat;
+mod socket;
+mod udp;
+mod world;
+mod xdp;

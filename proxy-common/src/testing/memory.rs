@@ -1,0 +1,269 @@
+//! The body of [`Env`] over plain memory: every table is a field, and so are clock, random numbers and the kernel's answers.
+
+use super::Route;
+use crate::abi::{
+    Addr, AddressFlags, Backend, BackendFlags, BackendId, BackendState, Cidr, Config, Descriptor, DeviceFlags, Flow, Frontend,
+    FrontendKey, Generation, NextHop, PORT_RANGES, PeerKey, PeerValue, PortRange, Proto, ServiceId, ServiceWord, Tuple,
+};
+use crate::lb::{Env, FlowTable, InsertError, Step, seeded};
+use std::collections::{HashMap, HashSet};
+
+/// Tables and surroundings. Random numbers come from `seed` as they do in a program with that seed.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    /// FRONTENDS.
+    pub frontends: HashMap<FrontendKey, Frontend>,
+    /// SERVICES.
+    pub services: Vec<ServiceWord>,
+    /// DESCRIPTORS.
+    pub descriptors: Vec<Descriptor>,
+    /// SLOTS.
+    pub slots: Vec<BackendId>,
+    /// BACKENDS.
+    pub backends: Vec<Backend>,
+    /// BACKEND_STATES.
+    pub states: Vec<BackendState>,
+    /// NODE_ADDRESSES.
+    pub addresses: HashMap<Addr, AddressFlags>,
+    /// INTEREST, the agent's field: places of addresses, beside those that stand in the tables.
+    pub dialled: HashSet<u32>,
+    /// INTEREST, the programs' field.
+    pub answers: HashSet<u32>,
+    /// DEVICES.
+    pub devices: HashMap<u32, DeviceFlags>,
+    /// CONFIG.
+    pub config: Config,
+    /// The flow tables.
+    pub flows: HashMap<(FlowTable, Tuple), Flow>,
+    /// How many entries all flow tables together take.
+    pub room: usize,
+    /// Entries that another CPU makes just before this one would.
+    pub races: HashMap<(FlowTable, Tuple), Flow>,
+    /// UDP_PEERS.
+    pub peers: HashMap<PeerKey, PeerValue>,
+    /// The clock.
+    pub now: u32,
+    /// The seed of the random numbers.
+    pub seed: u64,
+    /// How many were drawn.
+    pub draws: u32,
+    /// The cursor of the search for ports.
+    pub cursor: u32,
+    /// The kernel's routes, the first match first.
+    pub routes: Vec<Route>,
+    /// How often a route was asked for.
+    pub route_queries: u32,
+    /// Ports of this node's listening sockets.
+    pub sockets: HashSet<(Proto, u16)>,
+    /// SERVICE_COUNTERS.
+    pub connections: HashMap<ServiceId, u64>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            frontends: HashMap::new(),
+            services: Vec::new(),
+            descriptors: Vec::new(),
+            slots: Vec::new(),
+            backends: Vec::new(),
+            states: Vec::new(),
+            addresses: HashMap::new(),
+            dialled: HashSet::new(),
+            answers: HashSet::new(),
+            devices: HashMap::new(),
+            config: Config {
+                abi: crate::abi::ABI_VERSION,
+                epoch: 1,
+                netns: 1,
+                cluster_cidrs: [Cidr::NONE; 2],
+                ports: [PortRange::default(); PORT_RANGES],
+                port_count: 0,
+                check_sockets: 0,
+                primary: [Addr::ANY_V6; 2],
+                icmp_per_second: 100,
+                zero: 0,
+            },
+            flows: HashMap::new(),
+            room: usize::MAX,
+            races: HashMap::new(),
+            peers: HashMap::new(),
+            now: 1_000_000,
+            seed: 1,
+            draws: 0,
+            cursor: 0,
+            routes: Vec::new(),
+            route_queries: 0,
+            sockets: HashSet::new(),
+            connections: HashMap::new(),
+        }
+    }
+}
+
+impl Memory {
+    /// Source ports from these ranges alone: (first, count).
+    pub fn set_ports(&mut self, ranges: &[(u16, u16)]) {
+        self.config.ports = [PortRange::default(); PORT_RANGES];
+        for (range, &(first, count)) in self.config.ports.iter_mut().zip(ranges) {
+            *range = PortRange { first, count };
+        }
+        self.config.port_count = ranges.iter().map(|&(_, count)| u32::from(count)).sum();
+    }
+
+    /// A new service with these backends in its slots, all of them serving.
+    pub fn add_service(&mut self, backends: &[(Addr, u16, BackendFlags)]) -> ServiceId {
+        if self.services.is_empty() {
+            self.services.push(ServiceWord::NONE);
+            self.backends.push(bytemuck::Zeroable::zeroed());
+            self.states.push(BackendState::default());
+        }
+        let id = ServiceId(self.services.len() as u32);
+        self.services.push(ServiceWord::NONE);
+        let ids: Vec<BackendId> = backends.iter().map(|&(addr, port, flags)| self.add_backend(addr, port, flags)).collect();
+        self.set_slots(id, &ids);
+        id
+    }
+
+    /// A new backend that serves.
+    pub fn add_backend(&mut self, addr: Addr, port: u16, flags: BackendFlags) -> BackendId {
+        let id = BackendId(self.backends.len() as u32);
+        let backend = Backend { addr, port: crate::abi::Port::new(port), flags, generation: Generation(id.0 + 100) };
+        self.backends.push(backend);
+        self.states.push(BackendState::SERVING.with(BackendState::SELECTABLE));
+        id
+    }
+
+    /// Puts a new set in force for a service.
+    pub fn set_slots(&mut self, service: ServiceId, ids: &[BackendId]) {
+        let descriptor = Descriptor { first: self.slots.len() as u32, count: ids.len() as u32, room: 0 };
+        self.slots.extend_from_slice(ids);
+        self.services[service.0 as usize] = ServiceWord::of(self.descriptors.len() as u32);
+        self.descriptors.push(descriptor);
+    }
+}
+
+impl Env for Memory {
+    type Entry = (FlowTable, Tuple);
+
+    fn frontend(&self, key: &FrontendKey) -> Option<Frontend> {
+        self.frontends.get(key).copied()
+    }
+
+    fn service(&self, id: ServiceId) -> ServiceWord {
+        self.services.get(id.0 as usize).copied().unwrap_or(ServiceWord::NONE)
+    }
+
+    fn descriptor(&self, index: u32) -> Option<Descriptor> {
+        self.descriptors.get(index as usize).copied()
+    }
+
+    fn slot(&self, index: u32) -> Option<BackendId> {
+        self.slots.get(index as usize).copied()
+    }
+
+    fn backend(&self, id: BackendId) -> Option<Backend> {
+        self.backends.get(id.0 as usize).copied()
+    }
+
+    fn backend_state(&self, id: BackendId) -> BackendState {
+        self.states.get(id.0 as usize).copied().unwrap_or_default()
+    }
+
+    fn address(&self, addr: &Addr) -> AddressFlags {
+        self.addresses.get(addr).copied().unwrap_or_default()
+    }
+
+    fn may_be_dialled(&self, addr: &Addr) -> bool {
+        let place = addr.interest();
+        let mut known = self.frontends.keys().map(|key| &key.addr).chain(self.addresses.keys());
+        self.dialled.contains(&place) || known.any(|known| known.interest() == place)
+    }
+
+    fn may_answer(&self, addr: &Addr) -> bool {
+        self.answers.contains(&addr.interest())
+    }
+
+    fn note_answers(&mut self, addr: &Addr) {
+        self.answers.insert(addr.interest());
+    }
+
+    fn device(&self, index: u32) -> DeviceFlags {
+        self.devices.get(&index).copied().unwrap_or_default()
+    }
+
+    fn config(&self) -> Option<&Config> {
+        Some(&self.config)
+    }
+
+    fn find_flow(&mut self, table: FlowTable, key: &Tuple) -> Option<Self::Entry> {
+        self.flows.contains_key(&(table, *key)).then_some((table, *key))
+    }
+
+    fn entry(&mut self, entry: Self::Entry) -> &mut Flow {
+        self.flows.get_mut(&entry).expect("the entry was found, and none was removed since")
+    }
+
+    fn insert_flow(&mut self, table: FlowTable, key: &Tuple, flow: &Flow) -> Result<(), InsertError> {
+        let key = (table, *key);
+        if let Some(faster) = self.races.remove(&key) {
+            self.flows.insert(key, faster);
+        }
+        if self.flows.contains_key(&key) {
+            return Err(InsertError::Exists);
+        }
+        if self.flows.len() >= self.room {
+            return Err(InsertError::Full);
+        }
+        self.flows.insert(key, *flow);
+        Ok(())
+    }
+
+    fn remove_flow(&mut self, table: FlowTable, key: &Tuple) {
+        self.flows.remove(&(table, *key));
+    }
+
+    fn peer(&self, key: &PeerKey) -> Option<PeerValue> {
+        self.peers.get(key).copied()
+    }
+
+    fn set_peer(&mut self, key: &PeerKey, value: &PeerValue) {
+        self.peers.insert(*key, *value);
+    }
+
+    fn now(&self) -> u32 {
+        self.now
+    }
+
+    fn random(&mut self) -> u32 {
+        self.draws = self.draws.wrapping_add(1);
+        seeded(self.seed, self.draws)
+    }
+
+    fn next_cursor(&mut self) -> u32 {
+        self.cursor = self.cursor.wrapping_add(1);
+        self.cursor
+    }
+
+    fn route(&mut self, (_, dst): (&Addr, &Addr), _device: u32, hop: &mut NextHop) -> Option<Addr> {
+        self.route_queries += 1;
+        let (answer, source) = self.routes.iter().find(|route| route.to.contains(dst))?.answer(dst, self.config.epoch)?;
+        *hop = answer;
+        Some(source)
+    }
+
+    fn has_socket(&mut self, tuple: &Tuple) -> bool {
+        self.sockets.contains(&(tuple.proto, tuple.sport.number()))
+    }
+
+    fn count_connection(&mut self, service: ServiceId) {
+        *self.connections.entry(service).or_default() += 1;
+    }
+
+    fn repeat<S: Step>(&mut self, times: u32, step: &mut S) {
+        for turn in 0..times {
+            if step.step(self, turn) {
+                return;
+            }
+        }
+    }
+}
