@@ -25,7 +25,7 @@ sizes! {
     BackendState: 4,
     Bucket: 8,
     Cidr: 36,
-    Config: 168,
+    Config: 136,
     Counter: 16,
     Descriptor: 12,
     DeviceFlags: 4,

@@ -80,7 +80,6 @@ impl Default for Memory {
                 ports: [PortRange::default(); PORT_RANGES],
                 port_count: 0,
                 check_sockets: 0,
-                primary: [Addr::ANY_V6; 2],
                 icmp_per_second: 100,
                 zero: 0,
             },
