@@ -25,15 +25,13 @@ pub struct Array<M, T> {
     value: PhantomData<T>,
 }
 
-const MAX_WORDS: usize = 32;
-
 impl<M: Memory, T: Pod> Array<M, T> {
     /// Words from one value to the next.
     pub const STRIDE: usize = size_of::<T>().div_ceil(8);
 
     /// The array of `len` values in `memory`; shorter if that holds fewer.
     pub fn new(memory: M, len: u32) -> Self {
-        const { assert!(Self::STRIDE <= MAX_WORDS) };
+        const { assert!(Self::STRIDE > 0) };
         let held = u32::try_from(memory.words().len() / Self::STRIDE).unwrap_or(u32::MAX);
         Self { memory, len: len.min(held), value: PhantomData }
     }
@@ -50,24 +48,24 @@ impl<M: Memory, T: Pod> Array<M, T> {
 
     /// The value at `index`; zero beyond the end.
     pub fn load(&self, index: u32) -> T {
-        let mut words = [0u64; MAX_WORDS];
-        for (word, cell) in words.iter_mut().zip(self.cells(index)) {
-            *word = cell.load(Ordering::Relaxed);
+        let mut value = T::zeroed();
+        for (bytes, cell) in bytemuck::bytes_of_mut(&mut value).chunks_mut(8).zip(self.cells(index)) {
+            bytes.copy_from_slice(&cell.load(Ordering::Relaxed).to_ne_bytes()[..bytes.len()]);
         }
         fence(Ordering::Acquire);
-        bytemuck::pod_read_unaligned(&bytemuck::bytes_of(&words)[..size_of::<T>()])
+        value
     }
 
     /// Writes the value at `index`, its last word with release order; nothing beyond the end.
     pub fn store(&self, index: u32, value: T) {
-        let mut words = [0u64; MAX_WORDS];
-        bytemuck::bytes_of_mut(&mut words)[..size_of::<T>()].copy_from_slice(bytemuck::bytes_of(&value));
-        let cells = self.cells(index);
-        let Some((last, rest)) = cells.split_last() else { return };
-        for (word, cell) in words.iter().zip(rest) {
-            cell.store(*word, Ordering::Relaxed);
+        let words = bytemuck::bytes_of(&value).chunks(8);
+        let last = words.len() - 1;
+        for (at, (bytes, cell)) in words.zip(self.cells(index)).enumerate() {
+            let mut word = [0; 8];
+            word[..bytes.len()].copy_from_slice(bytes);
+            let order = if at == last { Ordering::Release } else { Ordering::Relaxed };
+            cell.store(u64::from_ne_bytes(word), order);
         }
-        last.store(words[rest.len()], Ordering::Release);
     }
 
     fn cells(&self, index: u32) -> &[AtomicU64] {

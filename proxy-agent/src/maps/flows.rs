@@ -28,6 +28,11 @@ impl KernelFlows {
         Ok(Self([open(a)?, open(b)?, open(c)?, open(d)?]))
     }
 
+    /// Puts entries in as programs would; for tests and figures of the sweep.
+    pub fn fill(&self, table: MapName, entries: &[(Tuple, Flow)]) -> Result<(), MapError> {
+        self.table(table).try_for_each(|table| table.insert(entries).map_err(|partial| partial.error))
+    }
+
     fn table(&self, name: MapName) -> impl Iterator<Item = &HashTable<Tuple, Flow>> {
         self.0.iter().filter(move |table| table.name() == name)
     }

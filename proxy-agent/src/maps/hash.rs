@@ -38,8 +38,12 @@ impl<K: Pod, V: Pod> HashTable<K, V> {
 
     /// Inserts or replaces entries.
     pub fn insert(&self, entries: &[(K, V)]) -> Result<(), Partial> {
+        let (mut keys, mut values) = (Vec::new(), Vec::new());
         for (index, chunk) in entries.chunks(CHUNK).enumerate() {
-            let (keys, values): (Vec<K>, Vec<V>) = chunk.iter().copied().unzip();
+            keys.clear();
+            values.clear();
+            keys.extend(chunk.iter().map(|(key, _)| *key));
+            values.extend(chunk.iter().map(|(_, value)| *value));
             sys::update_batch(&self.fd, &keys, &values)
                 .map_err(|(done, errno)| Partial { done: index * CHUNK + done, error: self.error("update", errno) })?;
         }

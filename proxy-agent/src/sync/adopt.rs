@@ -4,6 +4,7 @@
 use super::Sync;
 use super::frontends::Frontends;
 use super::ids::Ids;
+use super::keys::KeyMap;
 use super::plan::{Held, InForce, Service};
 use super::ranges::{self, Ranges};
 use super::retire::{Retired, Retirements};
@@ -28,11 +29,13 @@ pub struct Adopted {
 
 /// The parts of the tables that services hold, as they are found.
 struct Claims {
-    services: HashMap<ServiceName, Service>,
+    services: KeyMap<ServiceName, Service>,
     ids: HashSet<ServiceId>,
-    backends: HashSet<BackendId>,
-    descriptors: HashSet<u32>,
+    backends: Vec<bool>,
+    descriptors: Vec<bool>,
     slots: Ranges,
+    /// Slots that belong to a service.
+    held: Vec<bool>,
     stray: Vec<u32>,
 }
 
@@ -62,11 +65,12 @@ impl<M: Maps> Sync<M> {
 impl Claims {
     fn new(maps: &impl Read) -> Self {
         Self {
-            services: HashMap::new(),
+            services: KeyMap::default(),
             ids: HashSet::new(),
-            backends: HashSet::new(),
-            descriptors: HashSet::new(),
+            backends: vec![false; maps.capacity().backends as usize],
+            descriptors: vec![false; maps.capacity().descriptors as usize],
             slots: Ranges::new(maps.capacity().slots),
+            held: vec![false; maps.capacity().slots as usize],
             stray: Vec::new(),
         }
     }
@@ -83,13 +87,14 @@ impl Claims {
             && count <= room
             && (room == 0 || room.is_power_of_two() && first.is_multiple_of(room))
             && !self.services.contains_key(&name)
-            && !self.descriptors.contains(&index);
+            && !self.descriptors[index as usize];
         if !sound || room != 0 && !self.slots.reserve((first, ranges::order(room))) {
             return false;
         }
+        self.held[first as usize..(first + room) as usize].fill(true);
         let backends = self.claim_backends(maps, descriptor);
         self.ids.insert(id);
-        self.descriptors.insert(index);
+        self.descriptors[index as usize] = true;
         self.services.insert(name, Service { id, frontends: Vec::new(), backends, force: InForce { index, descriptor } });
         true
     }
@@ -104,8 +109,8 @@ impl Claims {
             let backend = maps.backend(id);
             let sound =
                 id != BackendId::default() && id.0 < maps.capacity().backends && backend.generation != Generation::default();
-            if sound && !self.backends.contains(&id) && seen.insert((backend.addr, backend.port)) {
-                self.backends.insert(id);
+            if sound && !self.backends[id.0 as usize] && seen.insert((backend.addr, backend.port)) {
+                self.backends[id.0 as usize] = true;
                 let (local, state) = (backend.flags.is_local(), maps.backend_state(id));
                 held.push(Held { addr: backend.addr, port: backend.port, local, id, state, chosen: at < count });
             } else if at >= count && id != BackendId::default() {
@@ -124,7 +129,7 @@ impl Claims {
         for id in (1..capacity.backends).map(BackendId) {
             let backend = maps.backend(id);
             generation = generation.max(backend.generation.0);
-            let claimed = self.backends.contains(&id);
+            let claimed = self.backends[id.0 as usize];
             let clean =
                 || bytemuck::bytes_of(&backend).iter().all(|byte| *byte == 0) && maps.backend_state(id) == BackendState(0);
             if claimed || !clean() {
@@ -135,7 +140,7 @@ impl Claims {
             }
         }
         for index in 0..capacity.descriptors {
-            let claimed = self.descriptors.contains(&index);
+            let claimed = self.descriptors[index as usize];
             if claimed || maps.descriptor(index) != Descriptor::default() {
                 descriptors.push(index);
                 if !claimed {
@@ -158,7 +163,8 @@ impl Claims {
     }
 
     fn retire_slots(&mut self, maps: &impl Read, retired: &mut Retirements) {
-        for slot in (0..maps.capacity().slots).filter(|slot| maps.slot(*slot) != BackendId::default()) {
+        let free = (0..maps.capacity().slots).zip(&self.held).filter(|(_, held)| !**held);
+        for (slot, _) in free.filter(|(slot, _)| maps.slot(*slot) != BackendId::default()) {
             if self.slots.reserve((slot, 0)) {
                 retired.push(Retired::Slots((slot, 0)));
             }

@@ -2,6 +2,7 @@
 //! tables hold of it stays, and it is tried again when room comes back.
 
 use super::frontends::{Failure, Frontends};
+use super::keys::KeyMap;
 use super::plan::{self, Plan, Service};
 use super::report::{Applied, ChangeKind, Rejection, ServiceChange};
 use super::retire::{Retired, Retirements};
@@ -17,7 +18,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 pub struct Sync<M> {
     pub(super) maps: M,
     pub(super) space: Space,
-    pub(super) services: HashMap<ServiceName, Service>,
+    pub(super) services: KeyMap<ServiceName, Service>,
     pub(super) frontends: Frontends,
     pub(super) retired: Retirements,
     pub(super) rejected: BTreeMap<ServiceName, (Change, MapError)>,
@@ -54,9 +55,13 @@ impl<M: Maps> Sync<M> {
     /// Makes the tables hold exactly what `all` sets: what else they hold goes. For the first full list, after which a service
     /// that went while no agent ran is gone.
     pub fn settle(&mut self, mut all: Vec<Change>) -> Applied {
-        let said: HashSet<ServiceName> = all.iter().map(|change| *name_of(change)).collect();
-        self.rejected.retain(|name, _| said.contains(name));
-        all.extend(self.services.keys().filter(|name| !said.contains(*name)).map(|name| Change::Remove(*name)));
+        if !self.services.is_empty() || !self.rejected.is_empty() {
+            let said: HashSet<&ServiceName> = all.iter().map(name_of).collect();
+            self.rejected.retain(|name, _| said.contains(name));
+            let gone = self.services.keys().filter(|name| !said.contains(name));
+            let gone: Vec<Change> = gone.map(|name| Change::Remove(*name)).collect();
+            all.extend(gone);
+        }
         self.apply(all)
     }
 
@@ -124,7 +129,7 @@ impl<M: Maps> Sync<M> {
 
     /// Plans all changes, each with the space it needs, before anything is written.
     fn prepare(&mut self, changes: Vec<Change>, applied: &mut Applied) -> Round {
-        let mut round = Round::default();
+        let mut round = Round { steps: Vec::with_capacity(changes.len()), ..Round::default() };
         let mut entries = self.frontends.len();
         for change in last_of_each(changes) {
             match change {
@@ -192,6 +197,8 @@ impl<M: Maps> Sync<M> {
 
     /// Takes note of what the tables hold after a round in which some frontends failed.
     fn take_over(&mut self, round: Round, failures: Vec<Failure>, applied: &mut Applied) {
+        self.services.reserve(round.steps.iter().filter(|step| step.plan.before.is_none()).count());
+        applied.changes.reserve(round.steps.len() + round.removals.len());
         let failed: HashMap<ServiceId, MapError> = failures.iter().map(|(_, id, error)| (*id, *error)).collect();
         for Step { wanted, plan, change } in round.steps {
             let mut frontends: Vec<FrontendKey> = wanted.frontends.iter().map(|(key, _)| *key).collect();

@@ -1,13 +1,13 @@
 //! Which service each frontend leads to. What comes goes in before what goes comes out, so that a frontend that moves from one
 //! service to another is served at every moment.
 
+use super::keys::KeyMap;
 use crate::maps::{MapError, Maps, Partial};
 use proxy_common::abi::{Frontend, FrontendKey, FrontendKind, ServiceId};
-use std::collections::HashMap;
 
 /// FRONTENDS as the agent knows it.
 #[derive(Clone, Debug, Default)]
-pub struct Frontends(HashMap<FrontendKey, Frontend>);
+pub struct Frontends(KeyMap<FrontendKey, Frontend>);
 
 /// A frontend that the table did not take or give up.
 pub type Failure = (FrontendKey, ServiceId, MapError);

@@ -9,6 +9,7 @@ mod engine;
 mod expire;
 mod frontends;
 mod ids;
+mod keys;
 mod plan;
 mod ranges;
 mod release;
