@@ -3,9 +3,12 @@
 //! A script has sections. `-- apply --` holds YAML; `-- delete --` names objects, one a line; what follows is expected of the
 //! control plane since the section before: `-- changes --`, `-- table --`, `-- rejected --`, `-- unserved --`. Whatever the
 //! script, its last objects give the same table in any order, nothing changes when they come again, nothing is left when they
-//! are deleted, and the table is the same when they come back. `SLUICE_GOLDEN=write` writes what came out into the scripts.
+//! are deleted, and the table is the same when they come back. After each step the maps hold what the table says.
+//! `SLUICE_GOLDEN=write` writes what came out into the scripts.
 
 use proxy_agent::control::Control;
+use proxy_agent::maps::{Capacity, MemoryMaps, services};
+use proxy_agent::sync::Sync;
 use proxy_agent::table::{Change, WantedBackend, WantedService};
 use proxy_agent::watch::Event;
 use proxy_agent::watch::files::parse;
@@ -16,6 +19,19 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Instant;
+
+const CAPACITY: Capacity = Capacity {
+    services: 512,
+    frontends: 512,
+    backends: 512,
+    slots: 2048,
+    descriptors: 1024,
+    flows: 0,
+    flows_new: 0,
+    flows_any: 0,
+    flows_any_new: 0,
+    udp_peers: 0,
+};
 
 /// The node that the scripts run on.
 const NODE: &str = "node-1";
@@ -66,6 +82,7 @@ fn run(script: &str) -> String {
 /// A control plane and the objects that it was told of.
 struct World {
     control: Control,
+    sync: Sync<MemoryMaps>,
     objects: BTreeMap<(Kind, ObjectName), Object>,
     changes: Vec<Change>,
 }
@@ -76,7 +93,19 @@ impl World {
         for kind in Kind::ALL {
             control.on_event(Event::Synced(kind), Instant::now());
         }
-        Self { control, objects: BTreeMap::new(), changes: Vec::new() }
+        let (sync, _) = Sync::adopt(MemoryMaps::new(CAPACITY)).unwrap();
+        Self { control, sync, objects: BTreeMap::new(), changes: Vec::new() }
+    }
+
+    /// What changed, once it stands in the maps.
+    fn take(&mut self) -> Vec<Change> {
+        let changes = self.control.take_changes();
+        assert_eq!(self.sync.apply(changes.clone()).rejected, []);
+        if let Some(token) = self.sync.retired_pending() {
+            self.sync.grace_ended(token);
+        }
+        assert_eq!(in_maps(self.sync.maps()), table(&self.control), "maps and table");
+        changes
     }
 
     fn tell(&mut self, event: Event) {
@@ -90,7 +119,7 @@ impl World {
             self.objects.insert((object.kind(), object.name()), object.clone());
             self.tell(object.into());
         }
-        self.changes = self.control.take_changes();
+        self.changes = self.take();
         yaml.to_owned()
     }
 
@@ -104,7 +133,7 @@ impl World {
             assert!(self.objects.remove(&(kind, name.clone())).is_some(), "{line}");
             self.tell(Event::Delete(kind, name));
         }
-        self.changes = self.control.take_changes();
+        self.changes = self.take();
         lines.to_owned()
     }
 
@@ -114,16 +143,16 @@ impl World {
         let mut reordered = Self::new();
         for object in objects.values().rev() {
             reordered.tell(object.clone().into());
-            reordered.control.take_changes();
+            reordered.take();
         }
         assert_eq!((table(&reordered.control), unserved(&reordered.control)), last, "in another order, one by one");
         objects.values().for_each(|object| self.tell(object.clone().into()));
-        assert_eq!(changes(&self.control.take_changes()), "", "the same again");
+        assert_eq!(changes(&self.take()), "", "the same again");
         objects.keys().for_each(|(kind, name)| self.tell(Event::Delete(*kind, name.clone())));
-        self.control.take_changes();
+        self.take();
         assert_eq!((table(&self.control), self.control.rejections()), (String::new(), Vec::new()), "all deleted");
         objects.values().for_each(|object| self.tell(object.clone().into()));
-        self.control.take_changes();
+        self.take();
         assert_eq!((table(&self.control), unserved(&self.control)), last, "all there again");
     }
 }
@@ -146,6 +175,21 @@ fn table(control: &Control) -> String {
     let mut services: Vec<_> = control.table().collect();
     services.sort_by_key(|service| service.name);
     services.iter().map(service).collect()
+}
+
+/// The maps as a program reads them, written as the table is.
+fn in_maps(maps: &MemoryMaps) -> String {
+    let views = services(maps).unwrap().into_iter();
+    let held = views.map(|view| {
+        let backends = view.backends.iter();
+        let backends = backends.map(|held| {
+            let selectable = held.state.0 & BackendState::SELECTABLE.0 != 0;
+            assert_eq!(held.chosen, selectable, "the set and the state of {}", held.addr);
+            WantedBackend { addr: held.addr, port: held.port, local: held.local, state: held.state }
+        });
+        service(&WantedService { name: view.name, frontends: view.frontends, backends: backends.collect() })
+    });
+    held.collect()
 }
 
 fn service(service: &WantedService) -> String {
