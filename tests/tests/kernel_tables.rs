@@ -1,0 +1,164 @@
+//! The agent's tables in the kernel: what is written is read back through read-only pins, an agent adopts what another left, and
+//! what is not the agent's is refused with a word of advice.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use bytemuck::Zeroable;
+use proxy_agent::maps::{
+    Access, Capacity, Flows, GracePeriods, GraceToken, KernelFlows, KernelMaps, MapName, NodeMaps, PinError, Reader,
+    create_pinned,
+};
+use proxy_agent::sync::{Sync, Timeouts, now, sweep};
+use proxy_agent::table::{Change, WantedBackend, WantedService};
+use proxy_common::abi::{
+    Addr, AddressFlags, BackendState, Config, DeviceFlags, Family, Flow, FlowFlags, FrontendKey, FrontendKind, Port, Proto,
+    ServiceName, Tuple,
+};
+use sluice_tests::Rig;
+
+const SMALL: Capacity = Capacity {
+    services: 64,
+    frontends: 64,
+    backends: 256,
+    slots: 512,
+    descriptors: 128,
+    flows: 262_144,
+    flows_new: 1024,
+    flows_any: 1024,
+    flows_any_new: 1024,
+    udp_peers: 1024,
+};
+
+struct Pins {
+    _rig: Rig,
+    path: PathBuf,
+}
+
+/// Tables of a test's own.
+fn pins(test: &str, capacity: &Capacity) -> Result<Pins> {
+    let rig = Rig::new(test)?;
+    let path = rig.pins("node");
+    create_pinned(&path, capacity).context("create tables")?;
+    Ok(Pins { _rig: rig, path })
+}
+
+fn service(number: u8, endpoints: u8) -> Result<Change> {
+    let name = ServiceName::new("default", &format!("web-{number}"), "", Proto::TCP, Family::V4).context("a short name")?;
+    let addr = |a: [u8; 4]| Addr::v4_word(u32::from_ne_bytes(a));
+    let state = BackendState::SERVING.with(BackendState::SELECTABLE);
+    let backend = |host| WantedBackend { addr: addr([10, 1, number, host]), port: Port::new(8080), local: false, state };
+    let key = FrontendKey::new(addr([10, 96, 0, number]), Port::new(80), Proto::TCP);
+    let frontends = vec![(key, FrontendKind::CLUSTER_IP)];
+    Ok(Change::Set(WantedService { name, frontends, backends: (1..=endpoints).map(backend).collect() }))
+}
+
+fn adopt(path: &Path) -> Result<Sync<KernelMaps>> {
+    Ok(Sync::adopt(KernelMaps::open(path, Access::Write)?)?.0)
+}
+
+#[test]
+fn what_is_written_is_read_back_and_adopted() -> Result<()> {
+    let pins = pins("tables-adopted", &SMALL)?;
+    let mut sync = adopt(&pins.path)?;
+    let applied = sync.apply((1..=40).map(|number| service(number, 5)).collect::<Result<_>>()?);
+    assert_eq!((applied.changes.len(), applied.flips, applied.rejected.len()), (40, 40, 0));
+    let reader = Reader::open(&pins.path)?;
+    let views = reader.services()?;
+    assert_eq!((views.len(), views[0].name.name(), views[0].backends.len(), views[0].frontends.len()), (40, "web-1", 5, 1));
+    drop(sync);
+
+    let mut next = adopt(&pins.path)?;
+    assert_eq!(next.retired_pending(), None, "nothing was left over");
+    let again = next.settle((1..=40).map(|number| service(number, 5)).collect::<Result<_>>()?);
+    assert_eq!((again.changes.len(), again.flips), (0, 0));
+    assert_eq!(reader.services()?, views);
+    let fewer = next.settle(vec![service(1, 4)?]);
+    assert_eq!((fewer.changes.len(), reader.services()?.len()), (40, 1));
+    let used =
+        reader.usage()?.into_iter().find(|table| table.map == MapName::Backends).map(|table| (table.used, table.capacity));
+    assert_eq!(used, Some((4, 256)));
+    Ok(())
+}
+
+#[test]
+fn a_full_hash_table_is_told_and_heals() -> Result<()> {
+    let pins = pins("tables-full", &Capacity { services: 128, ..SMALL })?;
+    let mut sync = adopt(&pins.path)?;
+    let applied = sync.apply((1..=70).map(|number| service(number, 1)).collect::<Result<_>>()?);
+    assert_eq!(applied.rejected.len(), 6);
+    assert!(applied.rejected.iter().all(|rejection| rejection.error.map() == MapName::Frontends));
+    let applied = sync.settle((11..=70).map(|number| service(number, 1)).collect::<Result<_>>()?);
+    assert_eq!((applied.rejected.len(), Reader::open(&pins.path)?.services()?.len()), (0, 60));
+    Ok(())
+}
+
+#[test]
+fn a_grace_period_ends() -> Result<()> {
+    let (sender, ended) = channel();
+    let grace = GracePeriods::start(move |token| sender.send(token).unwrap_or_default())?;
+    (1..=3).for_each(|token| grace.begin(GraceToken(token)));
+    let mut last = GraceToken(0);
+    while last < GraceToken(3) {
+        last = ended.recv_timeout(Duration::from_secs(5)).context("a grace period did not end")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn pins_that_are_something_else_are_refused() -> Result<()> {
+    let pins = pins("tables-refused", &SMALL)?;
+    let folder = pins.path.join("maps");
+    fs::rename(folder.join("SLOTS"), folder.join("SLOTS-old"))?;
+    assert!(matches!(KernelMaps::open(&pins.path, Access::Write), Err(PinError::Missing(_))));
+    fs::rename(folder.join("DESCRIPTORS"), folder.join("SLOTS"))?;
+    let error = KernelMaps::open(&pins.path, Access::Write).err().context("another shape is refused")?;
+    ensure!(matches!(error, PinError::Shape { .. }) && error.to_string().contains("sluice cleanup"), "{error}");
+
+    let mut node = NodeMaps::open(&pins.path)?;
+    node.set_config(Config { epoch: 7, ..Config::zeroed() });
+    assert_eq!(node.config().epoch, 7);
+    Ok(())
+}
+
+#[test]
+fn node_tables_hold_what_is_wanted() -> Result<()> {
+    let pins = pins("tables-node", &SMALL)?;
+    let mut node = NodeMaps::open(&pins.path)?;
+    let addr = |last: u8| Addr::v4_word(u32::from_ne_bytes([192, 0, 2, last]));
+    node.set_addresses(&HashMap::from([(addr(1), AddressFlags::LOCAL), (addr(2), AddressFlags::LOCAL)]))?;
+    let both = AddressFlags::LOCAL.with(AddressFlags::NODE_PORT);
+    node.set_addresses(&HashMap::from([(addr(2), both), (addr(3), AddressFlags::LOCAL)]))?;
+    node.set_devices(&HashMap::from([(4, DeviceFlags::XDP_TARGET)]))?;
+    let reader = Reader::open(&pins.path)?;
+    assert_eq!(reader.addresses()?, [(addr(2), both), (addr(3), AddressFlags::LOCAL)]);
+    assert_eq!(reader.devices()?, [(4, DeviceFlags::XDP_TARGET)]);
+    Ok(())
+}
+
+#[test]
+fn a_sweep_ends_a_hundred_thousand_flows() -> Result<()> {
+    const PAIRS: u32 = 80_000;
+    let pins = pins("tables-sweep", &SMALL)?;
+    let flows = KernelFlows::open(&pins.path)?;
+    let addr = |host: u32| Addr::v4_word(host.to_be());
+    let closed = FlowFlags::ESTABLISHED.with(FlowFlags::FIN);
+    let entries = (0..PAIRS).flat_map(|number| {
+        let client = |to: u32| Tuple::new(addr(10 << 24 | number), Port::new(40_000), addr(to), Port::new(80), Proto::TCP);
+        let (key, to) = (client(1), client(2));
+        let seen = now().wrapping_sub(if number % 4 == 0 { 1_000 } else { 61_000 });
+        let entry = |to, flags| Flow { to, flags, seen, ..Flow::zeroed() };
+        [(key, entry(to, closed.with(FlowFlags::FORWARD))), (to.reversed(), entry(key.reversed(), closed))]
+    });
+    flows.fill(MapName::Flows, &entries.collect::<Vec<_>>())?;
+    let swept = sweep(&flows, &Timeouts::default(), now)?;
+    assert_eq!((swept.expired, swept.entries), ([PAIRS / 4 * 3 * 2, 0, 0, 0], [PAIRS / 4 * 2, 0, 0, 0]));
+    let mut left = 0;
+    flows.walk(MapName::Flows, &mut |keys, _| left += keys.len())?;
+    assert_eq!(left, PAIRS as usize / 4 * 2);
+    Ok(())
+}
