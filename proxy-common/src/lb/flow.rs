@@ -29,6 +29,9 @@ pub fn follow<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, class: Class,
     if flags.has(FlowFlags::FORWARD) && (check_due || needs_care(parsed, &hit)) && !tend(env, parsed, table, scratch) {
         return None;
     }
+    if parsed.tcp.accepts() && !flags.has(FlowFlags::FORWARD) && accepts_another(env, &parsed.tuple, &hit, scratch) {
+        return None;
+    }
     Some(deliver(env, place, parsed, &hit, scratch))
 }
 
@@ -36,6 +39,18 @@ pub fn follow<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, class: Class,
 struct Hit {
     table: FlowTable,
     flags: FlowFlags,
+}
+
+/// Whether the backend accepts a connection that is not this flow: its client has dialled the backend itself, from the port of
+/// a flow that is over. That flow is gone then.
+#[inline(never)]
+fn accepts_another<E: Env>(env: &mut E, key: &Tuple, hit: &Hit, scratch: &mut Scratch) -> bool {
+    scratch.to.reverse_into(&mut scratch.reply);
+    if !hit.flags.any(CLOSING.with(FlowFlags::ESTABLISHED)) || !is_over(env, hit.table, hit.flags, &scratch.reply) {
+        return false;
+    }
+    remove_pair(env, hit.table.class(), &scratch.reply, key);
+    true
 }
 
 /// Finds the packet's entry. A flow may move from the second table to the first between two look-ups, so the first is asked

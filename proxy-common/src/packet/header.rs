@@ -128,6 +128,12 @@ impl TcpFlags {
         self.0 & (Self::SYN | Self::ACK | Self::RST) == Self::SYN
     }
 
+    /// Whether the segment agrees to open a connection.
+    #[inline(always)]
+    pub const fn accepts(self) -> bool {
+        self.0 & (Self::SYN | Self::ACK | Self::RST) == Self::SYN | Self::ACK
+    }
+
     /// Whether the segment ends its sender's direction.
     #[inline(always)]
     pub const fn is_fin(self) -> bool {
