@@ -60,8 +60,10 @@ fn a_senseless_endpoint_harms_no_other() -> Result<()> {
         let outcomes = scenario.client.probe(Probe::times(Proto::Tcp, to, 10)).ok()?;
         outcomes.iter().all(|outcome| outcome.result.as_ref().is_ok_and(|answer| answer.by == "far")).then_some(())
     })?;
-    let rejected = scenario.agents[0].metrics()?.sum("sluice_rejected_objects", &[]);
-    ensure!(rejected >= 3.0, "{rejected} rejected objects are counted");
+    wait::until(SOON, "three rejections to be counted", || {
+        let rejected = scenario.agents[0].metrics().ok()?.sum("sluice_rejected_objects", &[]);
+        (rejected >= 3.0).then_some(())
+    })?;
     served(&scenario, Family::V6)
 }
 
@@ -115,8 +117,8 @@ fn refuses(scenario: &Scenario, manifests: &str, flags: &[&str], word: &str) -> 
     let node = scenario.cluster.node(0);
     let mut command = node.command("timeout");
     command.arg("10").arg(sluice_tests::agent::binary()?);
-    command.args(["run", "--manifests", manifests, "--bpffs", &pins, "--healthz-bind-address", "127.0.0.1:0"]);
-    command.args(["--metrics-bind-address", "127.0.0.1:0"]).args(flags);
+    command.args(["run", "--manifests", manifests, "--bpffs", &pins, "--healthz-bind-address", "127.0.0.1:11256"]);
+    command.args(["--metrics-bind-address", "127.0.0.1:11249"]).args(flags);
     if !flags.contains(&"--cgroup") {
         command.args(["--cgroup", &scenario.cluster.node_cgroup(0).path().display().to_string()]);
     }

@@ -47,6 +47,16 @@ pub fn counts<'a>(labels: impl Iterator<Item = &'a str>) -> Vec<(&'a str, u64)> 
     counts.into_iter().collect()
 }
 
+/// How much was left out, by the label of the reason.
+pub fn rejected<M: Maps>(control: &Control, sync: &Sync<M>) -> Vec<(&'static str, u64)> {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for rejection in control.rejections() {
+        *counts.entry(rejection.reason.label()).or_default() += 1 + rejection.more as u64;
+    }
+    counts.extend(Some(("table", sync.rejected().count() as u64)).filter(|(_, count)| *count > 0));
+    counts.into_iter().collect()
+}
+
 fn notes(control: &Control) -> Vec<ServiceNote> {
     let note = |(name, set): (crate::watch::objects::ObjectName, crate::state::UnservedSet)| ServiceNote {
         namespace: name.namespace.to_string(),

@@ -205,12 +205,8 @@ impl App {
         let report = publish::report(control, &self.program.sync, self.node.devices(), &self.inputs, now);
         let unserved = control.unserved();
         let unserved: Vec<&str> = unserved.values().flat_map(|set| set.iter()).map(|item| item.label()).collect();
-        let rejected: Vec<&str> = report.rejections.iter().map(|rejection| rejection.reason.as_str()).collect();
-        self.metrics.observe_services(
-            control.table().count() as u64,
-            &publish::counts(unserved.into_iter()),
-            &publish::counts(rejected.into_iter()),
-        );
+        let rejected = publish::rejected(control, &self.program.sync);
+        self.metrics.observe_services(control.table().count() as u64, &publish::counts(unserved.into_iter()), &rejected);
         self.metrics.observe_source(control.synced(), connected);
         let conditions: Vec<&str> = report.warnings.iter().map(|warning| warning.condition.as_str()).collect();
         self.metrics.observe_degraded(&conditions);
