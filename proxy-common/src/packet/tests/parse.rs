@@ -1,6 +1,6 @@
 //! What a frame says of itself, and what is left to the stack.
 
-use super::{Buffer, frames, parsed};
+use super::frames::{Buffer, frames, parsed};
 use crate::abi::{Addr, Family, Proto, Reason};
 use crate::packet::{TcpFlags, parse};
 use crate::testing::Frame;

@@ -1,6 +1,6 @@
 //! The refusal: a valid ICMP error to the sender, whatever the checksum of the packet that it quotes was.
 
-use super::{Buffer, frames, parsed};
+use super::frames::{Buffer, frames, parsed};
 use crate::packet::reject;
 use crate::testing::{Frame, flaw, internet_sum};
 use proptest::prelude::*;

@@ -1,6 +1,6 @@
 //! A translated frame is as its sender would have made it.
 
-use super::{Buffer, frames, parsed, sockets};
+use super::frames::{Buffer, frames, parsed, sockets};
 use crate::abi::{Port, Tuple};
 use crate::packet::translate;
 use crate::testing::{Frame, flaw};
