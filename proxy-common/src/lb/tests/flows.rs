@@ -218,3 +218,26 @@ fn what_an_evicted_flow_left_behind_is_no_other_flow() {
     assert_eq!(world.to(), world.tuple(CLIENT, LOCAL));
     assert_eq!(world.tables(), [world.embryonic(), world.embryonic()]);
 }
+
+#[test]
+fn a_backend_that_accepts_a_connection_of_its_own_ends_a_flow_that_is_over() {
+    for family in FAMILIES {
+        let mut world = World::tcp(family, LOCAL);
+        world.establish(&INGRESS, CLUSTER, &EGRESS);
+        world.send(&INGRESS, CLIENT, CLUSTER, FIN | ACK);
+        world.pass(&EGRESS, world.tuple(LOCAL, CLIENT), FIN | ACK);
+        // The client dials the pod itself, from the same port; nobody translates that, and its answer must pass as well.
+        assert_eq!(world.send(&INGRESS, CLIENT, LOCAL, SYN), (Reason::Untouched, Path::Pass));
+        assert_eq!(world.pass(&EGRESS, world.tuple(LOCAL, CLIENT), SYN_ACK), (Reason::Untouched, Path::Pass));
+        assert_eq!(world.env.flows.len(), 0);
+    }
+}
+
+#[test]
+fn a_syn_ack_sent_again_is_part_of_its_flow() {
+    let mut world = World::tcp(FAMILIES[0], LOCAL);
+    world.send(&INGRESS, CLIENT, CLUSTER, SYN);
+    for _ in 0..2 {
+        assert_eq!(world.pass(&EGRESS, world.tuple(LOCAL, CLIENT), SYN_ACK), (Reason::Reply, Path::Stack));
+    }
+}
