@@ -1,0 +1,208 @@
+//! One run: packets, table changes and evictions, each through both bodies. Equal must be what a program returns, every byte of
+//! the packet, and in the end every flow entry and every counter.
+
+use std::collections::HashMap;
+use std::net::{TcpListener, UdpSocket};
+
+use anyhow::{Context, Result, ensure};
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+use proxy_agent::maps::NodeMaps;
+use proxy_common::abi::{Cidr, Hook, Proto, Reason};
+use proxy_common::lb::{Class, FlowTable};
+use proxy_common::testing::Memory;
+use sluice_tests::{Family, Rig};
+
+use super::dice::Dice;
+use super::frames::{Arrival, Talk};
+use super::kernel::Kernel;
+use super::native::{self, Insight, Program};
+use super::node::{Node, at};
+use super::tables::Tables;
+
+/// Packets at each hook.
+const PACKETS: u64 = 100_000;
+/// The hooks that must see so many.
+const HOOKS: [Program; 3] = [Program::EdgeIngress, Program::EdgeEgress, Program::UplinkXdp];
+const PACKETS_PER_CHANGE: usize = 300;
+const PACKETS_PER_SETTING: usize = 3_000;
+const PACKETS_PER_EVICTION: usize = 40;
+/// So many that no test reaches the limit.
+const ICMP_PER_SECOND: u32 = 4_000_000;
+/// Ports of this node's own sockets; some of them lie in the ranges for translated sources.
+const SOCKETS: [u16; 3] = [50_001, 50_002, 50_005];
+const TABLES: [FlowTable; 4] = [FlowTable::Tcp, FlowTable::TcpNew, FlowTable::Any, FlowTable::AnyNew];
+
+/// Both bodies and what they share.
+struct Run {
+    kernel: Kernel,
+    native: Memory,
+    tables: Tables,
+    node: NodeMaps,
+    talk: Talk,
+    family: Family,
+    dice: Dice,
+    counters: HashMap<(Hook, Reason), (u64, u64)>,
+    packets: HashMap<Program, u64>,
+}
+
+/// Runs packets of a family through both bodies.
+pub fn run(test: &str, family: Family, seed: u64) -> Result<()> {
+    let rig = Rig::new(test)?;
+    let node = Node::build(&rig)?;
+    let pins = rig.pins("node");
+    node.netns.enter(|| -> Result<()> {
+        pin_to_this_cpu()?;
+        let _sockets = listen()?;
+        let mut run = Run::start(&node, &pins, family, seed)?;
+        let mut turn = 0;
+        while HOOKS.iter().any(|hook| run.packets.get(hook).is_none_or(|&count| count < PACKETS)) {
+            run.turn(turn).with_context(|| format!("seed {seed}, packet {turn}"))?;
+            turn += 1;
+        }
+        run.finish()
+    })?
+}
+
+impl Run {
+    fn start(node: &Node, pins: &std::path::Path, family: Family, seed: u64) -> Result<Self> {
+        let (kernel, maps) = Kernel::load(pins, seed)?;
+        let mut dice = Dice::new(seed);
+        let tables = Tables::new(maps, family, &mut dice)?;
+        let mut node_maps = kernel.node_maps()?;
+        let mut native = Memory { seed, routes: node.routes.clone(), ..Memory::default() };
+        native.addresses = node.addresses.clone();
+        native.devices = node.flags.clone();
+        native.sockets = SOCKETS.into_iter().flat_map(|port| [(Proto::TCP, port), (Proto::UDP, port)]).collect();
+        node_maps.set_addresses(&native.addresses)?;
+        node_maps.set_devices(&native.devices)?;
+        let (counters, packets) = (HashMap::new(), HashMap::new());
+        let talk = Talk::new(family, node.devices);
+        let mut run = Self { kernel, native, tables, node: node_maps, talk, family, dice, counters, packets };
+        run.change_settings();
+        run.tables.copy_to(&mut run.native)?;
+        Ok(run)
+    }
+
+    fn turn(&mut self, turn: usize) -> Result<()> {
+        if turn % PACKETS_PER_CHANGE == 0 {
+            self.tables.change(&mut self.dice)?;
+            self.tables.copy_to(&mut self.native)?;
+        }
+        if turn % PACKETS_PER_SETTING == 0 {
+            self.change_settings();
+        }
+        if turn % PACKETS_PER_EVICTION == 0 {
+            self.evict()?;
+        }
+        let arrival = self.talk.next(self.tables.services(), &mut self.dice);
+        self.pass(&arrival).with_context(|| format!("{arrival:x?}"))
+    }
+
+    fn pass(&mut self, arrival: &Arrival) -> Result<()> {
+        let Arrival { program, device, received, frame } = arrival;
+        let ran = self.kernel.run(*program, *device, *received, frame)?;
+        self.native.now = self.kernel.clock_of(&ran, native::key(frame).as_ref())?;
+        let place = program.place(*device, *received);
+        let (outcome, insight) = native::run(&mut self.native, *program, &place, frame);
+        ensure!(
+            outcome == ran.outcome,
+            "native {:?}, {} {:02x?}\nloaded {} {:02x?}",
+            insight.reason,
+            outcome.action,
+            outcome.bytes,
+            ran.outcome.action,
+            ran.outcome.bytes
+        );
+        let (packets, bytes) = self.counters.entry((place.hook, insight.reason)).or_default();
+        (*packets, *bytes) = (*packets + 1, *bytes + frame.len() as u64);
+        *self.packets.entry(*program).or_default() += 1;
+        self.learn(&insight);
+        Ok(())
+    }
+
+    fn learn(&mut self, insight: &Insight) {
+        if !matches!(insight.reason, Reason::Opened | Reason::PortExchanged) {
+            return;
+        }
+        let Some(parsed) = insight.parsed else { return };
+        let table = Class::of(parsed.tuple.proto).embryonic();
+        if let Some(flow) = self.native.flows.get(&(table, parsed.tuple)) {
+            self.talk.learn(parsed.tuple, insight.scratch.to.reversed(), flow.flags);
+        }
+    }
+
+    /// Takes an entry out of both bodies' tables.
+    fn evict(&mut self) -> Result<()> {
+        let Some(tuple) = self.talk.any_tuple(&mut self.dice) else { return Ok(()) };
+        for table in TABLES {
+            if self.native.flows.remove(&(table, tuple)).is_some() {
+                self.kernel.evict(table, &tuple).context("an entry that only the native body has")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Other ports, another detector, another epoch.
+    fn change_settings(&mut self) {
+        let dice = &mut self.dice;
+        let ranges: &[(u16, u16)] = dice.pick(&[
+            &[(50_000, 12)][..],
+            &[(50_000, 12)],
+            &[(1_024, 20_000), (40_000, 5_000), (61_000, 1)],
+            &[(50_000, 1), (50_005, 1), (50_011, 2)],
+        ]);
+        self.native.set_ports(ranges);
+        let bits = if self.family == Family::V4 { 112 } else { 48 };
+        let pods = Cidr::new(at(self.family, 1, 0).into(), bits);
+        self.native.config.cluster_cidrs = if dice.chance(60) { [pods; 2] } else { [Cidr::NONE; 2] };
+        self.native.config.check_sockets = u32::from(dice.chance(50));
+        self.native.config.icmp_per_second = ICMP_PER_SECOND;
+        self.native.config.epoch += 1;
+        self.node.set_config(self.native.config);
+    }
+
+    fn finish(&self) -> Result<()> {
+        ensure!(self.counters == self.kernel.counters()?, "counters: {:?}, {:?}", self.counters, self.kernel.counters()?);
+        let flows = self.kernel.all_flows()?;
+        for (key, flow) in &self.native.flows {
+            ensure!(flows.get(key) == Some(flow), "{key:?}: native {flow:?}, loaded {:?}", flows.get(key));
+        }
+        ensure!(flows.len() == self.native.flows.len(), "{} flow entries, {}", flows.len(), self.native.flows.len());
+        let mut counters: Vec<_> = self.counters.iter().collect();
+        counters.sort_unstable();
+        println!("{:?}: {:?}, {} flow entries", self.family, self.packets, flows.len());
+        counters.iter().for_each(|((hook, reason), (packets, _))| println!("{} {}: {packets}", hook.label(), reason.label()));
+        self.has_met_everything()
+    }
+
+    /// A run that never met a reason has not compared it.
+    fn has_met_everything(&self) -> Result<()> {
+        const EVERYWHERE: [Reason; 6] =
+            [Reason::Untouched, Reason::Fragment, Reason::Unparsed, Reason::MidFlow, Reason::Opened, Reason::Forward];
+        const AT_TC: [Reason; 4] = [Reason::NoEndpoint, Reason::NoRoute, Reason::HopLimit, Reason::Reply];
+        let at_ingress = [Reason::PortExchanged, Reason::PortsExhausted];
+        let wanted = [Hook::TcIngress, Hook::TcEgress, Hook::Xdp].into_iter().flat_map(|hook| {
+            let more = match hook {
+                Hook::Xdp => vec![Reason::Deferred, Reason::Reply, Reason::PortExchanged],
+                Hook::TcIngress => [&AT_TC[..], &at_ingress].concat(),
+                _ => [&AT_TC[..], &[Reason::LocalUnreachable]].concat(),
+            };
+            EVERYWHERE.into_iter().chain(more).map(move |reason| (hook, reason))
+        });
+        let missing: Vec<_> = wanted.filter(|key| !self.counters.contains_key(key)).collect();
+        ensure!(missing.is_empty(), "never met: {missing:?}");
+        Ok(())
+    }
+}
+
+/// Random numbers and cursors are per CPU.
+fn pin_to_this_cpu() -> Result<()> {
+    let mut cpus = CpuSet::new();
+    cpus.set(nix::sched::sched_getcpu()?)?;
+    Ok(sched_setaffinity(Pid::from_raw(0), &cpus)?)
+}
+
+fn listen() -> Result<Vec<(TcpListener, UdpSocket)>> {
+    SOCKETS.into_iter().map(|port| Ok((TcpListener::bind(("::", port))?, UdpSocket::bind(("::", port))?))).collect()
+}

@@ -1,0 +1,174 @@
+//! The decisions as the kernel runs them: the object loaded by the agent's own code, packets put in by BPF_PROG_TEST_RUN.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use aya::Ebpf;
+use aya::maps::{HashMap as Map, MapData};
+use aya::programs::{Program as Loaded, TestRun, TestRunOptions, TestRunResult};
+use nix::time::{ClockId, clock_gettime};
+use proxy_agent::maps::{Capacity, KernelMaps, LoadOptions, NodeMaps, Reader, load};
+use proxy_common::abi::{Flow, Hook, Reason, Tuple};
+use proxy_common::lb::{Class, FlowTable};
+
+use super::native::{Outcome, Program};
+
+type Flows = Map<MapData, [u8; size_of::<Tuple>()], [u8; size_of::<Flow>()]>;
+
+/// The loaded programs and the tables that they write.
+pub struct Kernel {
+    object: Ebpf,
+    pins: PathBuf,
+    flows: HashMap<FlowTable, Flows>,
+    out: Vec<u8>,
+}
+
+/// A run of a program, and the clock as it was before and after.
+pub struct Ran {
+    /// What became of the packet.
+    pub outcome: Outcome,
+    /// The clock before and after.
+    pub between: (u32, u32),
+}
+
+/// The tables of flows and their maps.
+const TABLES: [(FlowTable, &str); 4] = [
+    (FlowTable::Tcp, "FLOWS"),
+    (FlowTable::TcpNew, "FLOWS_NEW"),
+    (FlowTable::Any, "FLOWS_ANY"),
+    (FlowTable::AnyNew, "FLOWS_ANY_NEW"),
+];
+
+const CAPACITY: Capacity = Capacity {
+    services: 64,
+    frontends: 256,
+    backends: 4096,
+    slots: 16_384,
+    descriptors: 256,
+    flows: 1 << 17,
+    flows_new: 1 << 17,
+    flows_any: 1 << 17,
+    flows_any_new: 1 << 17,
+    udp_peers: 1024,
+};
+
+impl Kernel {
+    /// Loads the object with this seed and pins its tables below `pins`.
+    pub fn load(pins: &Path, seed: u64) -> Result<(Self, KernelMaps)> {
+        let path = env!("SLUICE_EBPF_OBJECT");
+        let bytes = fs::read(path).with_context(|| format!("read {path}: run `cargo xtask build` first"))?;
+        let options = LoadOptions { bpffs: pins, capacity: CAPACITY, checksum_ipv6: true, seed: Some(seed) };
+        let (tables, mut object) = load(&bytes, &options)?;
+        for (name, program) in object.programs_mut() {
+            match program {
+                Loaded::SchedClassifier(program) => program.load(),
+                Loaded::Xdp(program) => program.load(),
+                _ => continue,
+            }
+            .with_context(|| format!("load {name}"))?;
+        }
+        let mut flows = HashMap::new();
+        for (table, name) in TABLES {
+            let map = object.take_map(name).with_context(|| format!("no map {name}"))?;
+            flows.insert(table, Map::try_from(map)?);
+        }
+        Ok((Self { object, pins: pins.to_owned(), flows, out: vec![0; 1024] }, tables))
+    }
+
+    /// The tables of the node.
+    pub fn node_maps(&self) -> Result<NodeMaps> {
+        Ok(NodeMaps::open(&self.pins)?)
+    }
+
+    /// Runs a program on a frame that arrived from device `received` at device `device`.
+    pub fn run(&mut self, program: Program, device: u32, received: u32, frame: &[u8]) -> Result<Ran> {
+        let loaded = self.object.program(program.name()).with_context(|| format!("no program {}", program.name()))?;
+        let skb = skb_context(device, received);
+        let xdp = xdp_context(device, frame.len());
+        let mut options = TestRunOptions { data_in: Some(frame), data_out: Some(&mut self.out), ..TestRunOptions::new() };
+        let before = now()?;
+        let result = match loaded {
+            Loaded::SchedClassifier(program) => {
+                options.ctx_in = Some(&skb);
+                program.test_run(options)
+            }
+            Loaded::Xdp(program) => {
+                options.ctx_in = Some(&xdp);
+                program.test_run(options)
+            }
+            _ => bail!("{} is no packet program", program.name()),
+        };
+        let after = now()?;
+        let TestRunResult { return_value, data_size_out, .. } = result?;
+        let bytes = self.out[..data_size_out as usize].to_vec();
+        Ok(Ran { outcome: Outcome { action: return_value, bytes }, between: (before, after) })
+    }
+
+    /// The program's clock, where it moved on during the run: what it wrote into the packet's flow.
+    pub fn clock_of(&self, ran: &Ran, key: Option<&Tuple>) -> Result<u32> {
+        let (before, after) = ran.between;
+        let Some(key) = key.filter(|_| before != after) else { return Ok(after) };
+        let class = Class::of(key.proto);
+        for table in [class.established(), class.embryonic()] {
+            if let Some(flow) = self.flow(table, key)?
+                && flow.seen.wrapping_sub(before) <= after.wrapping_sub(before)
+            {
+                return Ok(flow.seen);
+            }
+        }
+        Ok(after)
+    }
+
+    fn flow(&self, table: FlowTable, key: &Tuple) -> Result<Option<Flow>> {
+        match self.flows[&table].get(&bytemuck::cast(*key), 0) {
+            Ok(bytes) => Ok(Some(bytemuck::cast(bytes))),
+            Err(aya::maps::MapError::KeyNotFound) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes an entry out, as an eviction does.
+    pub fn evict(&mut self, table: FlowTable, key: &Tuple) -> Result<()> {
+        Ok(self.flows.get_mut(&table).context("a flow table")?.remove(&bytemuck::cast(*key))?)
+    }
+
+    /// All flow entries.
+    pub fn all_flows(&self) -> Result<HashMap<(FlowTable, Tuple), Flow>> {
+        let mut all = HashMap::new();
+        for (table, map) in &self.flows {
+            for entry in map.iter() {
+                let (key, value) = entry?;
+                all.insert((*table, bytemuck::cast(key)), bytemuck::cast(value));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Every counter that has moved: packets and bytes.
+    pub fn counters(&self) -> Result<HashMap<(Hook, Reason), (u64, u64)>> {
+        let counters = Reader::open(&self.pins)?.counters()?;
+        let moved = counters.into_iter().filter(|(_, _, counter)| counter.packets > 0);
+        Ok(moved.map(|(hook, reason, counter)| ((hook, reason), (counter.packets, counter.bytes))).collect())
+    }
+}
+
+/// The clock of the tables.
+fn now() -> Result<u32> {
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE)?;
+    Ok((time.tv_sec() as u64 * 1_000 + time.tv_nsec() as u64 / 1_000_000) as u32)
+}
+
+/// The start of a `struct __sk_buff`.
+fn skb_context(device: u32, received: u32) -> [u8; 48] {
+    let mut words = [0_u32; 12];
+    words[9] = received;
+    words[10] = device;
+    bytemuck::cast(words)
+}
+
+/// A `struct xdp_md`.
+fn xdp_context(device: u32, length: usize) -> [u8; 24] {
+    bytemuck::cast([0, length as u32, 0, device, 0, 0])
+}
