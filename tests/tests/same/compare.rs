@@ -85,14 +85,14 @@ impl Run {
     }
 
     fn turn(&mut self, turn: usize) -> Result<()> {
-        if turn % PACKETS_PER_CHANGE == 0 {
+        if turn.is_multiple_of(PACKETS_PER_CHANGE) {
             self.tables.change(&mut self.dice)?;
             self.tables.copy_to(&mut self.native)?;
         }
-        if turn % PACKETS_PER_SETTING == 0 {
+        if turn.is_multiple_of(PACKETS_PER_SETTING) {
             self.change_settings();
         }
-        if turn % PACKETS_PER_EVICTION == 0 {
+        if turn.is_multiple_of(PACKETS_PER_EVICTION) {
             self.evict()?;
         }
         let arrival = self.talk.next(self.tables.services(), &mut self.dice);
