@@ -70,15 +70,13 @@ fn try_establish<E: Env>(env: &mut E, tuple: &Tuple, class: Class, scratch: &mut
     let embryonic = class.embryonic();
     match env.insert_flow(embryonic, tuple, &scratch.flow) {
         Ok(()) => env.count_connection(scratch.flow.service),
-        Err(error) => {
-            env.remove_flow(embryonic, &scratch.reply);
-            adopt_winner(env, embryonic, tuple, error, scratch)?;
-        }
+        Err(error) => adopt_winner(env, embryonic, tuple, error, scratch)?,
     }
     Ok(reason)
 }
 
-/// Another CPU opened the same flow at the same time: its choice stands.
+/// Another CPU opened the same flow at the same time: its choice stands, and what this one made goes, unless both chose alike
+/// and the winner's replies need it.
 #[inline(always)]
 fn adopt_winner<E: Env>(
     env: &mut E,
@@ -87,15 +85,21 @@ fn adopt_winner<E: Env>(
     error: InsertError,
     scratch: &mut Scratch,
 ) -> Result<(), Reason> {
-    match env.flow(table, tuple) {
-        Some(winner) if error == InsertError::Exists => {
-            scratch.to = winner.to;
-            scratch.hop = winner.hop;
-            scratch.flow.flags = winner.flags;
-        }
-        _ => return Err(Reason::FlowTableFull),
+    let mut chose_alike = false;
+    let mut result = Err(Reason::FlowTableFull);
+    if let Some(winner) = env.flow(table, tuple)
+        && error == InsertError::Exists
+    {
+        chose_alike = winner.to == scratch.to;
+        scratch.to = winner.to;
+        scratch.hop = winner.hop;
+        scratch.flow.flags = winner.flags;
+        result = Ok(());
     }
-    Ok(())
+    if !chose_alike {
+        env.remove_flow(table, &scratch.reply);
+    }
+    result
 }
 
 #[inline(always)]

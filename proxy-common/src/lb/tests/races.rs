@@ -56,3 +56,10 @@ fn a_reply_entry_made_meanwhile_is_never_overwritten() {
     assert_eq!(world.entry(&reply), Some(strangers));
     assert_eq!(world.pass(&EGRESS, world.to().reversed(), SYN_ACK).0, Reason::Reply);
 }
+
+#[test]
+fn a_loser_that_chose_alike_leaves_the_reply_entry_that_both_need() {
+    let (mut world, winner, verdict) = lose(LOCAL, LOCAL, CLUSTER, &INGRESS);
+    assert_eq!((verdict, world.to()), ((Reason::Opened, Path::Stack), winner.to));
+    assert_eq!(world.pass(&EGRESS, world.tuple(LOCAL, CLIENT), SYN_ACK), (Reason::Reply, Path::Stack));
+}
