@@ -32,7 +32,7 @@ fn a_broken_manifest_is_reported_and_what_it_defined_stays() -> Result<()> {
     let agent = &scenario.agents[0];
     wait::until(SOON, "a line of the log about the file", || {
         let log = agent.log();
-        log.lines().any(|line| line.contains("both.yaml") && line.contains(":4")).then_some(())
+        log.lines().any(|line| line.contains("both.yaml:4: ")).then_some(())
     })
     .with_context(|| agent.log_tail(5))?;
     served(&scenario, Family::V4)?;

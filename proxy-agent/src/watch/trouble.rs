@@ -108,10 +108,10 @@ pub enum FileTrouble {
     #[error("is empty; write it again, or delete it to withdraw its objects (what it defined stays in force)")]
     Empty,
     /// The file is no valid manifest.
-    #[error("line {line}: {error}; correct it (what the file defined stays in force)")]
+    #[error("{place}: {error}; correct it (what the file defined stays in force)")]
     Broken {
-        /// The line, counted from 1.
-        line: u64,
+        /// Where.
+        place: FileLine,
         /// Why.
         error: String,
     },

@@ -1,7 +1,7 @@
 //! The folder's files: which count, and reading them.
 
 use super::parse::{self, Defined, ParseError};
-use crate::watch::trouble::FileTrouble;
+use crate::watch::trouble::{FileLine, FileTrouble};
 use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -40,9 +40,13 @@ pub fn read(path: &Path) -> Content {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Content::Absent,
         Err(error) => Content::Bad(FileTrouble::Unreadable(error.to_string())),
         Ok(bytes) if bytes.is_empty() => Content::Bad(FileTrouble::Empty),
-        Ok(bytes) => parse_bytes(path, &bytes)
-            .map_or_else(|ParseError { line, error }| Content::Bad(FileTrouble::Broken { line, error }), Content::Defined),
+        Ok(bytes) => parse_bytes(path, &bytes).map_or_else(|error| Content::Bad(broken(path, error)), Content::Defined),
     }
+}
+
+fn broken(path: &Path, ParseError { line, error }: ParseError) -> FileTrouble {
+    let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    FileTrouble::Broken { place: FileLine { file, line }, error }
 }
 
 /// Whether a file that was just created is complete as it is: a link has its content from the first moment, anything else gets
