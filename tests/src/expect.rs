@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use anyhow::{Result, anyhow, ensure};
 
 use crate::cluster::Host;
-use crate::net::Family;
+use crate::net::{Family, Proto};
 use crate::traffic::{Answer, Outcome};
 
 /// Bytes of a stream that is compared.
@@ -56,16 +56,28 @@ pub fn answered_to(
     Ok(())
 }
 
-/// How long a refusal may take. Between namespaces a packet's answer may come while `connect()` still holds the socket; the
-/// kernel then forgets an ICMP error, and the SYN sent again after a second meets the next one.
-const REFUSAL_MICROS: u64 = 1_500_000;
+/// How long a refusal may take.
+const REFUSAL_MICROS: u64 = 100_000;
 
-/// Every connection was refused, at the latest after one SYN sent again.
+/// How long TCP's refusal by ICMP may take. Between namespaces the answer may come while `connect()` still holds the socket; the
+/// kernel then forgets an ICMP error, and the SYN sent again after a second meets the next one.
+const RESENT_MICROS: u64 = 1_500_000;
+
+/// Every connection was refused within a tenth of a second.
 pub fn refused(case: &impl Display, outcomes: &[Outcome]) -> Result<()> {
+    refused_within(case, outcomes, REFUSAL_MICROS)
+}
+
+/// Every connection was refused by packets: within a tenth of a second, over TCP at the latest after one SYN sent again.
+pub fn refused_by_icmp(case: &impl Display, outcomes: &[Outcome], proto: Proto) -> Result<()> {
+    refused_within(case, outcomes, if proto == Proto::Tcp { RESENT_MICROS } else { REFUSAL_MICROS })
+}
+
+fn refused_within(case: &impl Display, outcomes: &[Outcome], micros: u64) -> Result<()> {
     ensure!(!outcomes.is_empty(), "{case}: nothing was dialled");
     for outcome in outcomes {
         let failure = outcome.result.as_ref().err().ok_or_else(|| anyhow!("{case}: answered"))?;
-        ensure!(failure.reason == "ECONNREFUSED" && failure.micros < REFUSAL_MICROS, "{case}: {failure}");
+        ensure!(failure.reason == "ECONNREFUSED" && failure.micros < micros, "{case}: {failure}");
     }
     Ok(())
 }
@@ -91,6 +103,6 @@ pub fn with_and_without_offload(devices: &[&Host], receivers: &[&Host], exchange
 }
 
 /// Every combination of family and protocol.
-pub fn families_and_protocols() -> impl Iterator<Item = (Family, crate::net::Proto)> {
-    Family::BOTH.into_iter().flat_map(|family| crate::net::Proto::BOTH.map(|proto| (family, proto)))
+pub fn families_and_protocols() -> impl Iterator<Item = (Family, Proto)> {
+    Family::BOTH.into_iter().flat_map(|family| Proto::BOTH.map(|proto| (family, proto)))
 }
