@@ -103,7 +103,7 @@ async fn a_broken_file_changes_nothing_and_is_reported_with_its_line() {
     rig.write("a.yaml", &(service("a", 2) + "---\napiVersion: v1\nkind: [\n"));
     rig.next().await;
     assert_eq!(rig.in_force(), [("a", 1)]);
-    assert!(rig.only_trouble().starts_with("line "), "{:?}", rig.troubles);
+    assert!(rig.only_trouble().starts_with("a.yaml:8: "), "{:?}", rig.troubles);
     rig.write("b.yaml", &service("b", 1));
     rig.next().await;
     assert_eq!(rig.in_force(), [("a", 1), ("b", 1)], "others go on");
