@@ -17,10 +17,12 @@
 
 mod credentials;
 mod daemon;
+mod kube_proxy;
 mod objects;
 mod plane;
 mod programs;
 
+pub use kube_proxy::KubeProxy;
 pub use objects::Pod;
 pub use plane::{AGENT_IDENTITY, ControlPlane};
 pub use programs::program;

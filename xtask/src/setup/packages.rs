@@ -23,7 +23,10 @@ pub const NETWORK: [Package; 3] = [
 ];
 
 /// What the control plane of the tests needs beside its own programs.
-pub const CONTROL_PLANE: [Package; 1] = [Package { name: "openssl", reason: "the key of the tests' service accounts" }];
+pub const CONTROL_PLANE: [Package; 2] = [
+    Package { name: "openssl", reason: "the key of the tests' service accounts" },
+    Package { name: "nftables", reason: "kube-proxy, which figures are compared with" },
+];
 
 /// Makes sure that all of these are installed.
 pub fn packages(wanted: &[Package]) -> Result<()> {
