@@ -11,6 +11,7 @@ mod load;
 mod node;
 mod packets;
 mod tables;
+mod world;
 
 use std::process::ExitCode;
 

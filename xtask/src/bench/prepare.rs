@@ -1,4 +1,5 @@
-//! What must be there before anything is measured: root, the tools, the objects and the programs.
+//! What must be there before anything is measured: root, the tools, the objects and the programs, among them kube-proxy and the
+//! API server that it follows.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -7,15 +8,21 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::build;
+use crate::controlplane;
 use crate::process;
 use crate::setup;
 
-/// Builds the agent, the reference object, the traffic helper and the bench, whose path is returned.
-pub fn build() -> Result<PathBuf> {
+/// Builds the agent, the reference object, the traffic helper and the bench, whose path is returned; and what
+/// `kube_proxy` needs, if it is measured too.
+pub fn build(kube_proxy: bool) -> Result<PathBuf> {
     if !nix::unistd::geteuid().is_root() {
         bail!("network namespaces and eBPF need root; run: sudo --preserve-env=PATH,HOME cargo xtask bench");
     }
     setup::packages(&setup::NETWORK)?;
+    if kube_proxy {
+        setup::packages(&setup::CONTROL_PLANE)?;
+        controlplane::build()?;
+    }
     build::ebpf_reference()?;
     build::sluice()?;
     figures()

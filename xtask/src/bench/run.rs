@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use sluice_tests::bench::Report;
 
 use super::{prepare, table};
+use crate::controlplane;
 use crate::paths;
 
 /// What to measure.
@@ -31,7 +32,7 @@ enum Part {
     Tables,
     /// How many frames a second XDP turns round
     Frames,
-    /// What a connection costs
+    /// What a connection costs, with Sluice and with kube-proxy
     Connections,
 }
 
@@ -56,8 +57,8 @@ impl Part {
 
 /// Measures, prints the table and writes `target/bench.json`.
 pub fn run(options: &Options) -> Result<ExitCode> {
-    let bench = prepare::build()?;
     let parts = if options.parts.is_empty() { Part::value_variants() } else { &options.parts };
+    let bench = prepare::build(parts.contains(&Part::Connections))?;
     let mut report = Report::default();
     println!("{}", table::head());
     for part in parts {
@@ -73,7 +74,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 
 fn measure(bench: &Path, part: Part, rounds: usize) -> Result<Report> {
     let mut command = Command::new(bench);
-    command.args([part.name(), &rounds.to_string()]).stdout(Stdio::piped());
+    command.args([part.name(), &rounds.to_string()]).env("SLUICE_CONTROLPLANE", controlplane::folder()).stdout(Stdio::piped());
     let output = command.spawn().and_then(|child| child.wait_with_output()).context("starting the bench")?;
     if !output.status.success() {
         bail!("{} could not be measured; the reason is above", part.name());

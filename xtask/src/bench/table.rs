@@ -4,7 +4,7 @@ use sluice_tests::bench::{Figure, Spread, Target};
 
 /// The heading.
 pub fn head() -> String {
-    format!("{:<58} {:>8} {:>17} {:>17} {:>8}", "figure", "median", "95 %", "noise floor", "target")
+    format!("{:<70} {:>8} {:>17} {:>17} {:>8}", "figure", "median", "95 %", "noise floor", "target")
 }
 
 /// One figure.
@@ -18,7 +18,7 @@ pub fn line(figure: &Figure) -> String {
     };
     let missed = if figure.holds() == Some(false) { "  missed" } else { "" };
     format!(
-        "{:<58} {:>8} {:>17} {noise:>17} {target:>8}{missed}",
+        "{:<70} {:>8} {:>17} {noise:>17} {target:>8}{missed}",
         format!("{name} ({unit})"),
         number(value.median),
         interval(value)
