@@ -27,9 +27,9 @@ const CAPACITY: Capacity = Capacity {
     slots: 2048,
     descriptors: 1024,
     flows: 0,
-    flows_new: 0,
+    flows_spill: 0,
     flows_any: 0,
-    flows_any_new: 0,
+    flows_any_spill: 0,
     udp_peers: 0,
 };
 

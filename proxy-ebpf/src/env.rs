@@ -2,18 +2,18 @@
 
 use crate::kernel;
 use crate::maps::{
-    self, BACKEND_STATES, BACKENDS, CONFIG, DESCRIPTORS, DEVICES, FLOWS, FLOWS_ANY, FLOWS_ANY_NEW, FLOWS_NEW, FRONTENDS,
-    NODE_ADDRESSES, PROGRAM_STATE, SEED, SERVICE_COUNTERS, SERVICES, SLOTS, UDP_PEERS,
+    self, BACKEND_STATES, BACKENDS, CONFIG, DESCRIPTORS, DEVICES, FLOW_ROOM, FLOWS, FLOWS_ANY, FLOWS_ANY_SPILL, FLOWS_SPILL,
+    FRONTENDS, NODE_ADDRESSES, PROGRAM_STATE, SEED, SERVICE_COUNTERS, SERVICES, SLOTS, UDP_PEERS,
 };
 use crate::route;
 use aya_ebpf::helpers::generated::{bpf_get_prandom_u32, bpf_ktime_get_coarse_ns, bpf_loop};
 use core::ffi::c_void;
 use core::ptr;
 use proxy_common::abi::{
-    Addr, AddressFlags, Backend, BackendId, BackendState, Config, Descriptor, DeviceFlags, Flow, Frontend, FrontendKey,
-    INTEREST_ANSWERS, INTEREST_DIALLED, NextHop, PeerKey, PeerValue, ServiceId, ServiceWord, Tuple,
+    Addr, AddressFlags, Backend, BackendId, BackendState, Config, Descriptor, DeviceFlags, Flow, FlowRoom, Frontend,
+    FrontendKey, INTEREST_ANSWERS, INTEREST_DIALLED, NextHop, PeerKey, PeerValue, ServiceId, ServiceWord, Tuple,
 };
-use proxy_common::lb::{self, Env, FlowTable, InsertError, Step};
+use proxy_common::lb::{self, Class, Env, FlowTable, InsertError, Step};
 
 const NOEXIST: u64 = 1;
 const EEXIST: i32 = -17;
@@ -46,16 +46,16 @@ macro_rules! in_table {
                 let $map = &FLOWS;
                 $use
             }
-            FlowTable::TcpNew => {
-                let $map = &FLOWS_NEW;
+            FlowTable::TcpSpill => {
+                let $map = &FLOWS_SPILL;
                 $use
             }
             FlowTable::Any => {
                 let $map = &FLOWS_ANY;
                 $use
             }
-            FlowTable::AnyNew => {
-                let $map = &FLOWS_ANY_NEW;
+            FlowTable::AnySpill => {
+                let $map = &FLOWS_ANY_SPILL;
                 $use
             }
         }
@@ -157,6 +157,27 @@ impl Env for Kernel {
     #[inline(always)]
     fn remove_flow(&mut self, table: FlowTable, key: &Tuple) {
         let _ = in_table!(table, map => map.remove(key));
+    }
+
+    #[inline(always)]
+    fn room(&self, class: Class) -> Option<&FlowRoom> {
+        FLOW_ROOM.get(class as u32)
+    }
+
+    #[inline(always)]
+    fn count_embryonic(&mut self, class: Class, by: i64) {
+        if let Some(room) = FLOW_ROOM.get_ptr_mut(class as u32) {
+            // SAFETY: a word of an array's element; the kernel adds to it in one step.
+            unsafe { kernel::add(&raw mut (*room).embryonic, by) };
+        }
+    }
+
+    #[inline(always)]
+    fn note_spill(&mut self, class: Class, now: u32) {
+        if let Some(room) = FLOW_ROOM.get_ptr_mut(class as u32) {
+            // SAFETY: a word of an array's element, stored as a whole.
+            unsafe { (&raw mut (*room).spilled).write_volatile(now.max(1)) };
+        }
     }
 
     #[inline(always)]

@@ -1,4 +1,4 @@
-//! What else the kernel is asked: its sockets.
+//! What else the kernel is asked: its sockets, and sums that all CPUs add to.
 
 use aya_ebpf::bindings::{bpf_sock, bpf_sock_tuple};
 use aya_ebpf::helpers::generated::{bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp};
@@ -50,4 +50,14 @@ fn fill(key: &mut bpf_sock_tuple, tuple: &Tuple) -> u32 {
             size_of_val(v6) as u32
         }
     }
+}
+
+/// Adds to a word that all CPUs add to.
+///
+/// # Safety
+/// `word` lies in the value of a map.
+#[inline(always)]
+pub unsafe fn add(word: *mut u64, by: i64) {
+    // SAFETY: as above; the target has no other way to add in one step.
+    unsafe { core::arch::asm!("lock *(u64 *)({word} + 0) += {by}", word = in(reg) word, by = in(reg) by) };
 }

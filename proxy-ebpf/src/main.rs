@@ -2,6 +2,7 @@
 //! decision and carries it out. No decision is made here.
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 
 mod cgroup;
 mod count;

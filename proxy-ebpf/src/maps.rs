@@ -7,8 +7,8 @@ use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, SkStorage};
 use aya_ebpf::macros::btf_map;
 use proxy_common::abi::{
     Addr, AddressFlags, Backend, BackendId, BackendState, Bucket, COUNTER_SLOTS, Config, Counter, Descriptor, DeviceFlags,
-    Flow, Frontend, FrontendKey, INTEREST_LEN, PeerKey, PeerValue, ProgramState, Scratch, ServiceId, ServiceName, ServiceWord,
-    SocketState, Tuple,
+    Flow, FlowRoom, Frontend, FrontendKey, INTEREST_LEN, PeerKey, PeerValue, ProgramState, Scratch, ServiceId, ServiceName,
+    ServiceWord, SocketState, Tuple,
 };
 
 use proxy_common::packet::Parsed;
@@ -32,13 +32,15 @@ pub static BACKEND_STATES: Array<BackendState, 1024, MMAPABLE> = Array::new();
 #[btf_map]
 pub static NAMES: HashMap<ServiceId, ServiceName, 1024, NO_PREALLOC> = HashMap::new();
 #[btf_map]
-pub static FLOWS: LruHashMap<Tuple, Flow, 1024> = LruHashMap::new();
+pub static FLOWS: HashMap<Tuple, Flow, 1024> = HashMap::new();
 #[btf_map]
-pub static FLOWS_NEW: LruHashMap<Tuple, Flow, 1024> = LruHashMap::new();
+pub static FLOWS_SPILL: LruHashMap<Tuple, Flow, 1024> = LruHashMap::new();
 #[btf_map]
-pub static FLOWS_ANY: LruHashMap<Tuple, Flow, 1024> = LruHashMap::new();
+pub static FLOWS_ANY: HashMap<Tuple, Flow, 1024> = HashMap::new();
 #[btf_map]
-pub static FLOWS_ANY_NEW: LruHashMap<Tuple, Flow, 1024> = LruHashMap::new();
+pub static FLOWS_ANY_SPILL: LruHashMap<Tuple, Flow, 1024> = LruHashMap::new();
+#[btf_map]
+pub static FLOW_ROOM: Array<FlowRoom, 2, MMAPABLE> = Array::new();
 #[btf_map]
 pub static UDP_PEERS: LruHashMap<PeerKey, PeerValue, 1024> = LruHashMap::new();
 #[btf_map]

@@ -28,9 +28,9 @@ const SMALL: Capacity = Capacity {
     slots: 512,
     descriptors: 128,
     flows: 262_144,
-    flows_new: 1024,
+    flows_spill: 1024,
     flows_any: 1024,
-    flows_any_new: 1024,
+    flows_any_spill: 1024,
     udp_peers: 1024,
 };
 

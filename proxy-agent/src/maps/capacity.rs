@@ -15,14 +15,14 @@ pub struct Capacity {
     pub slots: u32,
     /// Descriptors: one in force for each service, the rest for changes.
     pub descriptors: u32,
-    /// Entries of established TCP flows, two each.
+    /// Entries of TCP flows, two each.
     pub flows: u32,
-    /// Entries of embryonic TCP flows.
-    pub flows_new: u32,
-    /// Entries of answered UDP flows.
+    /// Entries of TCP flows that found no room there.
+    pub flows_spill: u32,
+    /// Entries of UDP flows.
     pub flows_any: u32,
-    /// Entries of unanswered UDP flows.
-    pub flows_any_new: u32,
+    /// Entries of UDP flows that found no room there.
+    pub flows_any_spill: u32,
     /// Peers of unconnected UDP sockets.
     pub udp_peers: u32,
 }
@@ -41,9 +41,9 @@ impl Capacity {
             slots: 1_048_576,
             descriptors: 131_072,
             flows,
-            flows_new: flows / 4,
+            flows_spill: flows / 4,
             flows_any: flows / 2,
-            flows_any_new: flows / 4,
+            flows_any_spill: flows / 4,
             udp_peers: flows / 2,
         }
     }
@@ -63,11 +63,12 @@ impl Capacity {
             MapName::Slots => self.slots,
             MapName::Descriptors => self.descriptors,
             MapName::Flows => self.flows,
-            MapName::FlowsNew => self.flows_new,
+            MapName::FlowsSpill => self.flows_spill,
             MapName::FlowsAny => self.flows_any,
-            MapName::FlowsAnyNew => self.flows_any_new,
+            MapName::FlowsAnySpill => self.flows_any_spill,
             MapName::UdpPeers => self.udp_peers,
-            MapName::Sockets
+            MapName::FlowRoom
+            | MapName::Sockets
             | MapName::Interest
             | MapName::NodeAddresses
             | MapName::Devices
@@ -85,11 +86,12 @@ impl Capacity {
             MapName::Slots => self.slots = entries,
             MapName::Descriptors => self.descriptors = entries,
             MapName::Flows => self.flows = entries,
-            MapName::FlowsNew => self.flows_new = entries,
+            MapName::FlowsSpill => self.flows_spill = entries,
             MapName::FlowsAny => self.flows_any = entries,
-            MapName::FlowsAnyNew => self.flows_any_new = entries,
+            MapName::FlowsAnySpill => self.flows_any_spill = entries,
             MapName::UdpPeers => self.udp_peers = entries,
-            MapName::Sockets
+            MapName::FlowRoom
+            | MapName::Sockets
             | MapName::Interest
             | MapName::NodeAddresses
             | MapName::Devices

@@ -3,8 +3,10 @@
 use super::kernel::hash;
 use super::pins::{Access, PinError};
 use super::reader::FLOW_TABLES;
+use super::room::Rooms;
 use super::{HashTable, MapError, MapName};
-use proxy_common::abi::{Flow, Tuple};
+use proxy_common::abi::{Flow, FlowRoom, Tuple};
+use proxy_common::lb::Class;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -14,18 +16,29 @@ pub trait Flows {
     fn walk(&self, table: MapName, visit: &mut dyn FnMut(&[Tuple], &[Flow])) -> Result<(), MapError>;
     /// Removes entries; those that are not there are passed over.
     fn remove(&self, table: MapName, keys: &[Tuple]) -> Result<(), MapError>;
+    /// How many entries fit into a table.
+    fn capacity(&self, table: MapName) -> u32;
+    /// FLOW_ROOM.
+    fn room(&self, class: Class) -> FlowRoom;
+    /// FLOW_ROOM: adds to the number of embryonic flows.
+    fn count_embryonic(&self, class: Class, by: i64);
+    /// FLOW_ROOM: ends the spill, unless a flow went there since `seen` was read.
+    fn end_spill(&self, class: Class, seen: FlowRoom);
 }
 
 /// Pinned flow tables.
 #[derive(Debug)]
-pub struct KernelFlows([HashTable<Tuple, Flow>; 4]);
+pub struct KernelFlows {
+    tables: [HashTable<Tuple, Flow>; 4],
+    rooms: Rooms,
+}
 
 impl KernelFlows {
     /// Opens the tables pinned below `bpffs`.
     pub fn open(bpffs: &Path) -> Result<Self, PinError> {
         let [a, b, c, d] = FLOW_TABLES;
         let open = |map| hash(bpffs, map, Access::Write);
-        Ok(Self([open(a)?, open(b)?, open(c)?, open(d)?]))
+        Ok(Self { tables: [open(a)?, open(b)?, open(c)?, open(d)?], rooms: Rooms::open(bpffs)? })
     }
 
     /// Puts entries in as programs would; for tests and figures of the sweep.
@@ -34,7 +47,7 @@ impl KernelFlows {
     }
 
     fn table(&self, name: MapName) -> impl Iterator<Item = &HashTable<Tuple, Flow>> {
-        self.0.iter().filter(move |table| table.name() == name)
+        self.tables.iter().filter(move |table| table.name() == name)
     }
 }
 
@@ -51,5 +64,21 @@ impl Flows for KernelFlows {
 
     fn remove(&self, table: MapName, keys: &[Tuple]) -> Result<(), MapError> {
         self.table(table).try_for_each(|table| table.remove(keys).map_err(|partial| partial.error))
+    }
+
+    fn capacity(&self, table: MapName) -> u32 {
+        self.table(table).map(HashTable::capacity).sum()
+    }
+
+    fn room(&self, class: Class) -> FlowRoom {
+        self.rooms.get(class)
+    }
+
+    fn count_embryonic(&self, class: Class, by: i64) {
+        self.rooms.adjust(class, by);
+    }
+
+    fn end_spill(&self, class: Class, seen: FlowRoom) {
+        self.rooms.end_spill(class, seen);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::kernel::{self, KernelMaps};
 use super::pins::{self, Access, FOLDER, PinError, ShapeText};
+use super::room::Rooms;
 use super::sys::Shape;
 use super::{Capacity, MapName};
 use aya::{Ebpf, EbpfError, EbpfLoader};
@@ -84,6 +85,7 @@ pub fn load(object: &[u8], options: &LoadOptions<'_>) -> Result<(KernelMaps, Ebp
     }
     let ebpf = loader.load(object)?;
     mark_abi(options.bpffs)?;
+    Rooms::open(options.bpffs)?.set_quotas(&capacity);
     Ok((KernelMaps::open(options.bpffs, Access::Write)?, ebpf))
 }
 

@@ -26,6 +26,7 @@ mod name;
 mod node;
 mod pins;
 mod reader;
+mod room;
 mod spec;
 mod sys;
 mod tables;

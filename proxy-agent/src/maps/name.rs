@@ -33,14 +33,16 @@ names! {
     BackendStates = "BACKEND_STATES",
     /// Who service ids are.
     Names = "NAMES",
-    /// Established TCP flows.
+    /// TCP flows.
     Flows = "FLOWS",
-    /// Embryonic TCP flows.
-    FlowsNew = "FLOWS_NEW",
-    /// Answered UDP flows.
+    /// TCP flows that found no room there.
+    FlowsSpill = "FLOWS_SPILL",
+    /// UDP flows.
     FlowsAny = "FLOWS_ANY",
-    /// Unanswered UDP flows.
-    FlowsAnyNew = "FLOWS_ANY_NEW",
+    /// UDP flows that found no room there.
+    FlowsAnySpill = "FLOWS_ANY_SPILL",
+    /// Who may stand in the flow tables.
+    FlowRoom = "FLOW_ROOM",
     /// Unconnected UDP sockets.
     UdpPeers = "UDP_PEERS",
     /// Connected sockets.

@@ -34,7 +34,7 @@ pub struct TableUse {
 }
 
 /// The flow tables.
-pub const FLOW_TABLES: [MapName; 4] = [MapName::Flows, MapName::FlowsNew, MapName::FlowsAny, MapName::FlowsAnyNew];
+pub const FLOW_TABLES: [MapName; 4] = [MapName::Flows, MapName::FlowsSpill, MapName::FlowsAny, MapName::FlowsAnySpill];
 
 impl Reader {
     /// Opens the tables pinned below `bpffs`.

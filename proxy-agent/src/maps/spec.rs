@@ -4,7 +4,7 @@ use super::MapName;
 use super::sys::{ARRAY, HASH, LRU_HASH, MMAPABLE, NO_PREALLOC, PERCPU_ARRAY, Shape};
 use proxy_common::abi::{
     Addr, AddressFlags, Backend, BackendId, BackendState, COUNTER_SLOTS, Config, Counter, Descriptor, DeviceFlags, Flow,
-    Frontend, FrontendKey, INTEREST_LEN, PeerKey, PeerValue, ServiceId, ServiceName, ServiceWord, SocketState, Tuple,
+    FlowRoom, Frontend, FrontendKey, INTEREST_LEN, PeerKey, PeerValue, ServiceId, ServiceName, ServiceWord, SocketState, Tuple,
 };
 
 const SK_STORAGE: u32 = 24;
@@ -20,7 +20,9 @@ impl MapName {
             Self::Backends => table::<u32, Backend>(ARRAY, MMAPABLE),
             Self::BackendStates => table::<u32, BackendState>(ARRAY, MMAPABLE),
             Self::Names => table::<ServiceId, ServiceName>(HASH, NO_PREALLOC),
-            Self::Flows | Self::FlowsNew | Self::FlowsAny | Self::FlowsAnyNew => table::<Tuple, Flow>(LRU_HASH, 0),
+            Self::Flows | Self::FlowsAny => table::<Tuple, Flow>(HASH, 0),
+            Self::FlowsSpill | Self::FlowsAnySpill => table::<Tuple, Flow>(LRU_HASH, 0),
+            Self::FlowRoom => Shape { max_entries: 2, ..table::<u32, FlowRoom>(ARRAY, MMAPABLE) },
             Self::UdpPeers => table::<PeerKey, PeerValue>(LRU_HASH, 0),
             Self::Sockets => table::<u32, SocketState>(SK_STORAGE, NO_PREALLOC),
             Self::NodeAddresses => table::<Addr, AddressFlags>(HASH, NO_PREALLOC),

@@ -33,6 +33,45 @@ impl Default for Timeouts {
     }
 }
 
+/// How full a table is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Room {
+    /// Entries in it.
+    pub entries: u32,
+    /// Entries that fit.
+    pub capacity: u32,
+}
+
+/// What a flow that carries nothing any more gets once its table is three quarters full.
+const SHORT: u32 = 5_000;
+/// What no flow has to fear that had a packet within this time.
+const ACTIVE: u32 = 60_000;
+
+impl Timeouts {
+    /// The time-outs for a table that fills: from three quarters on, flows that are closed or that nobody answered go soon; from
+    /// fifteen sixteenths on, those that have been idle for longest, until an eighth is free.
+    #[must_use]
+    pub fn under_pressure<'a>(&self, room: Room, flows: impl Iterator<Item = &'a FlowState> + Clone, now: u32) -> Self {
+        let Room { entries, capacity } = room;
+        if entries <= capacity / 4 * 3 {
+            return *self;
+        }
+        let short = |timeout: u32| timeout.min(SHORT);
+        let (embryonic, closed, reset) = (short(self.embryonic), short(self.closed), short(self.reset));
+        let mut eased = Self { embryonic, closed, reset, unanswered: short(self.unanswered), ..*self };
+        let stay = flows.clone().filter(|flow| !flow.is_expired(now, &eased));
+        let mut idle: Vec<u32> = stay.map(|flow| flow.age(now)).collect();
+        let pairs = |sixteenths: usize| capacity as usize * sixteenths / 32;
+        if idle.len() > pairs(15) {
+            let (_, longest, _) = idle.select_nth_unstable(pairs(14));
+            let limit = (*longest).max(ACTIVE);
+            eased.established = eased.established.min(limit);
+            eased.answered = eased.answered.min(limit);
+        }
+        eased
+    }
+}
+
 /// What is known of a flow: of one entry, or of both together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FlowState {
@@ -69,9 +108,13 @@ impl FlowState {
 
     /// Whether the flow is over.
     pub fn is_expired(&self, now: u32, timeouts: &Timeouts) -> bool {
+        self.age(now) >= self.timeout(timeouts)
+    }
+
+    /// Milliseconds since the last packet.
+    const fn age(&self, now: u32) -> u32 {
         let age = now.wrapping_sub(self.seen);
-        let age = if age > u32::MAX - AHEAD { 0 } else { age };
-        age >= self.timeout(timeouts)
+        if age > u32::MAX - AHEAD { 0 } else { age }
     }
 
     fn timeout(&self, timeouts: &Timeouts) -> u32 {

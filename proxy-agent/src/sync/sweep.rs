@@ -5,10 +5,11 @@
 //! something is over, a second pass removes it, and looks at each entry again: one that had a packet meanwhile stays, and so does
 //! another flow that took its tuple.
 
-use super::expire::{FlowState, Timeouts};
+use super::expire::{FlowState, Room, Timeouts};
 use crate::maps::{FLOW_TABLES, Flows, MapError, MapName};
 use nix::time::{ClockId, clock_gettime};
-use proxy_common::abi::{Flow, FlowFlags, Tuple};
+use proxy_common::abi::{Flow, FlowFlags, FlowRoom, Tuple};
+use proxy_common::lb::Class;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -18,6 +19,12 @@ use std::time::Duration;
 
 /// How often the sweep runs.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// How often it runs while a table is more than half full.
+const BUSY_INTERVAL: Duration = Duration::from_secs(1);
+/// A program that has noted that a flow goes to the spill makes the entry within this time, in milliseconds: it never sleeps.
+const NOTED_TO_MADE: u32 = 1_000;
+/// How far the number of embryonic flows may be off before it is put right: what comes and goes during a sweep.
+const TOLERANCE: i64 = 64;
 
 /// What a sweep found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -43,8 +50,11 @@ impl Sweeper {
     ) -> io::Result<Self> {
         let (_alive, ended) = channel();
         let sweeping = move || {
-            while ended.recv_timeout(SWEEP_INTERVAL) == Err(RecvTimeoutError::Timeout) {
-                report(sweep(&flows, &timeouts, now));
+            let mut interval = SWEEP_INTERVAL;
+            while ended.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+                let swept = sweep(&flows, &timeouts, now);
+                interval = swept.as_ref().map_or(SWEEP_INTERVAL, |swept| next_interval(&flows, swept));
+                report(swept);
             }
         };
         Builder::new().name("sweep".into()).spawn(sweeping)?;
@@ -58,20 +68,18 @@ pub fn now() -> u32 {
     time.as_millis() as u32
 }
 
+fn next_interval(flows: &impl Flows, swept: &Swept) -> Duration {
+    let busy = FLOW_TABLES.iter().zip(swept.entries).any(|(table, entries)| entries > flows.capacity(*table) / 2);
+    if busy { BUSY_INTERVAL } else { SWEEP_INTERVAL }
+}
+
 /// One sweep over all tables.
 pub fn sweep(flows: &impl Flows, timeouts: &Timeouts, clock: impl Fn() -> u32) -> Result<Swept, MapError> {
     let mut swept = Swept::default();
     let sweep = Sweep { flows, timeouts, clock: &clock, hasher: RandomState::new() };
     let halves = swept.entries.chunks_mut(2).zip(swept.expired.chunks_mut(2));
-    for (tables, (entries, expired)) in FLOW_TABLES.chunks(2).zip(halves) {
-        let over = sweep.find(tables, entries)?;
-        if over.is_empty() {
-            continue;
-        }
-        for ((table, entries), expired) in tables.iter().zip(entries).zip(expired) {
-            *expired = sweep.remove(*table, &over)?;
-            *entries = entries.saturating_sub(*expired);
-        }
+    for ((class, tables), (entries, expired)) in [Class::Tcp, Class::Any].into_iter().zip(FLOW_TABLES.chunks(2)).zip(halves) {
+        sweep.class(class, tables, entries, expired)?;
     }
     Ok(swept)
 }
@@ -83,39 +91,86 @@ struct Sweep<'a, F, C> {
     hasher: RandomState,
 }
 
+/// Flows by identity, and how many of a class's table are embryonic.
+#[derive(Default)]
+struct Found {
+    flows: HashMap<u64, FlowState>,
+    embryonic: i64,
+}
+
 impl<F: Flows, C: Fn() -> u32> Sweep<'_, F, C> {
-    /// The flows of some tables that are over.
-    fn find(&self, tables: &[MapName], entries: &mut [u32]) -> Result<HashMap<u64, FlowState>, MapError> {
-        let mut known: HashMap<u64, FlowState> = HashMap::new();
+    /// The table of a class and its spill.
+    fn class(&self, class: Class, tables: &[MapName], entries: &mut [u32], expired: &mut [u32]) -> Result<(), MapError> {
+        let (began, before) = ((self.clock)(), self.flows.room(class));
+        let mut found = self.find(tables, entries)?;
+        self.put_right(class, found.embryonic, [before, self.flows.room(class)]);
+        let now = (self.clock)();
+        let room = Room { entries: entries[0], capacity: self.flows.capacity(tables[0]) };
+        let timeouts = self.timeouts.under_pressure(room, found.flows.values(), now);
+        found.flows.retain(|_, flow| flow.is_expired(now, &timeouts));
+        if !found.flows.is_empty() {
+            for ((table, entries), expired) in tables.iter().zip(entries.iter_mut()).zip(expired) {
+                *expired = self.remove(*table, class, &found.flows, &timeouts)?;
+                *entries = entries.saturating_sub(*expired);
+            }
+        }
+        if before.spills() && entries[1] == 0 && began.wrapping_sub(before.spilled) >= NOTED_TO_MADE {
+            self.flows.end_spill(class, before);
+        }
+        Ok(())
+    }
+
+    /// The flows of some tables.
+    fn find(&self, tables: &[MapName], entries: &mut [u32]) -> Result<Found, MapError> {
+        let mut found = Found::default();
         for (table, count) in tables.iter().zip(entries) {
             self.flows.walk(*table, &mut |keys, values| {
                 *count += keys.len() as u32;
                 for (key, entry) in keys.iter().zip(values) {
+                    found.embryonic += i64::from(*table == tables[0] && is_embryonic(entry));
                     let state = FlowState::of(entry);
-                    let flow = known.entry(self.identity(key, entry)).or_insert(state);
+                    let flow = found.flows.entry(self.identity(key, entry)).or_insert(state);
                     *flow = flow.with(state);
                 }
             })?;
         }
-        let now = (self.clock)();
-        known.retain(|_, flow| flow.is_expired(now, self.timeouts));
-        Ok(known)
+        Ok(found)
+    }
+
+    /// Corrects a number of embryonic flows that two CPUs have counted twice, or that an agent left over which was killed.
+    fn put_right(&self, class: Class, found: i64, counted: [FlowRoom; 2]) {
+        let counted = counted.map(|room| room.embryonic.cast_signed());
+        let (low, high) = (counted[0].min(counted[1]) - TOLERANCE, counted[0].max(counted[1]) + TOLERANCE);
+        let off = found - found.clamp(low, high);
+        if off != 0 {
+            self.flows.count_embryonic(class, off);
+        }
     }
 
     /// Removes the entries of flows that are over, and says how many there were.
-    fn remove(&self, table: MapName, over: &HashMap<u64, FlowState>) -> Result<u32, MapError> {
+    fn remove(
+        &self,
+        table: MapName,
+        class: Class,
+        over: &HashMap<u64, FlowState>,
+        timeouts: &Timeouts,
+    ) -> Result<u32, MapError> {
         let (mut removed, mut failed) = (0, Ok(()));
         self.flows.walk(table, &mut |keys, values| {
             let now = (self.clock)();
             let is_over = |key: &Tuple, entry: &Flow| {
                 let flow = over.get(&self.identity(key, entry));
-                flow.is_some_and(|flow| flow.with(FlowState::of(entry)).is_expired(now, self.timeouts))
+                flow.is_some_and(|flow| flow.with(FlowState::of(entry)).is_expired(now, timeouts))
             };
-            let entries = keys.iter().zip(values).filter(|(key, entry)| is_over(key, entry));
-            let keys: Vec<Tuple> = entries.map(|(key, _)| *key).collect();
+            let (keys, entries): (Vec<Tuple>, Vec<&Flow>) =
+                keys.iter().zip(values).filter(|(key, entry)| is_over(key, entry)).unzip();
             if failed.is_ok() && !keys.is_empty() {
                 failed = self.flows.remove(table, &keys);
                 removed += keys.len() as u32;
+                let embryonic = entries.iter().filter(|entry| is_embryonic(entry)).count();
+                if embryonic > 0 && FLOW_TABLES.iter().step_by(2).any(|main| *main == table) {
+                    self.flows.count_embryonic(class, -(embryonic as i64));
+                }
             }
         })?;
         failed.map(|()| removed)
@@ -128,117 +183,10 @@ impl<F: Flows, C: Fn() -> u32> Sweep<'_, F, C> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proxy_common::abi::{Addr, BackendId, Generation, NextHop, Port, Proto, ServiceId};
-    use std::cell::RefCell;
-
-    #[derive(Default)]
-    struct Memory(RefCell<HashMap<MapName, HashMap<Tuple, Flow>>>);
-
-    impl Flows for Memory {
-        fn walk(&self, table: MapName, visit: &mut dyn FnMut(&[Tuple], &[Flow])) -> Result<(), MapError> {
-            let entries = self.0.borrow().get(&table).cloned().unwrap_or_default();
-            entries.into_iter().for_each(|(key, entry)| visit(&[key], &[entry]));
-            Ok(())
-        }
-
-        fn remove(&self, table: MapName, keys: &[Tuple]) -> Result<(), MapError> {
-            self.0.borrow_mut().entry(table).or_default().retain(|key, _| !keys.contains(key));
-            Ok(())
-        }
-    }
-
-    impl Memory {
-        fn put(&self, table: MapName, key: Tuple, to: Tuple, flags: FlowFlags, seen: u32) {
-            let (service, backend, generation) = (ServiceId(1), BackendId(1), Generation(1));
-            let entry = Flow { to, service, backend, generation, flags, seen, checked: seen, hop: NextHop::NONE };
-            self.0.borrow_mut().entry(table).or_default().insert(key, entry);
-        }
-
-        /// Both entries of the flow of client port `port`.
-        fn pair(&self, table: MapName, proto: Proto, port: u16, flags: [FlowFlags; 2], seen: [u32; 2]) {
-            let key = tuple(port, 1, proto);
-            let to = tuple(port, 2, proto);
-            self.put(table, key, to, flags[0].with(FlowFlags::FORWARD), seen[0]);
-            self.put(table, to.reversed(), key.reversed(), flags[1], seen[1]);
-        }
-
-        fn left(&self) -> usize {
-            self.0.borrow().values().map(HashMap::len).sum()
-        }
-
-        fn sweep(&self, now: u32) -> Swept {
-            sweep(self, &Timeouts::default(), || now).expect("memory does not fail")
-        }
-    }
-
-    fn tuple(port: u16, to: u8, proto: Proto) -> Tuple {
-        let addr = |last: u8| Addr::v4_word(u32::from_ne_bytes([192, 0, 2, last]));
-        Tuple::new(addr(9), Port::new(port), addr(to), Port::new(80), proto)
-    }
-
-    const NONE: FlowFlags = FlowFlags(0);
-    const EST: FlowFlags = FlowFlags::ESTABLISHED;
-
-    #[test]
-    fn pairs_go_together() {
-        let flows = Memory::default();
-        flows.pair(MapName::FlowsNew, Proto::TCP, 1, [NONE; 2], [0, 50_000]);
-        flows.pair(MapName::Flows, Proto::TCP, 2, [EST; 2], [0; 2]);
-        flows.pair(MapName::FlowsAnyNew, Proto::UDP, 3, [NONE; 2], [0; 2]);
-        flows.pair(MapName::FlowsAny, Proto::UDP, 4, [NONE, FlowFlags::ANSWERED], [0; 2]);
-        assert_eq!(flows.sweep(29_000), Swept { entries: [2; 4], expired: [0; 4] });
-        assert_eq!(flows.sweep(30_000), Swept { entries: [2, 2, 2, 0], expired: [0, 0, 0, 2] });
-        assert_eq!(flows.sweep(100_000), Swept { entries: [2, 2, 2, 0], expired: [0; 4] });
-        assert_eq!(flows.sweep(110_000), Swept { entries: [2, 0, 2, 0], expired: [0, 2, 0, 0] });
-        assert_eq!(flows.sweep(86_400_000), Swept { entries: [0; 4], expired: [2, 0, 2, 0] });
-        assert_eq!(flows.left(), 0);
-    }
-
-    #[test]
-    fn a_flow_between_two_tables_is_one() {
-        let flows = Memory::default();
-        let (key, to) = (tuple(1, 1, Proto::TCP), tuple(1, 2, Proto::TCP));
-        flows.put(MapName::FlowsNew, key, to, FlowFlags::FORWARD, 0);
-        flows.put(MapName::Flows, to.reversed(), key.reversed(), EST, 0);
-        assert_eq!(flows.sweep(3_600_000).expired, [0; 4]);
-        assert_eq!(flows.sweep(86_400_000).expired.iter().sum::<u32>(), 2);
-    }
-
-    #[test]
-    fn what_had_a_packet_during_the_sweep_stays() {
-        let flows = Memory::default();
-        flows.pair(MapName::FlowsAny, Proto::UDP, 1, [NONE, FlowFlags::ANSWERED], [0; 2]);
-        let asked = std::cell::Cell::new(0);
-        let clock = || {
-            if asked.replace(asked.get() + 1) == 0 {
-                flows.pair(MapName::FlowsAny, Proto::UDP, 1, [NONE, FlowFlags::ANSWERED], [200_000; 2]);
-            }
-            200_000
-        };
-        let swept = sweep(&flows, &Timeouts::default(), clock).expect("memory does not fail");
-        assert_eq!((swept.expired, flows.left()), ([0; 4], 2));
-    }
-
-    #[test]
-    fn another_flow_that_took_the_tuple_stays() {
-        let flows = Memory::default();
-        flows.pair(MapName::Flows, Proto::TCP, 1, [EST.with(FlowFlags::FIN); 2], [0; 2]);
-        let asked = std::cell::Cell::new(0);
-        let key = tuple(1, 1, Proto::TCP);
-        let clock = || {
-            if asked.replace(asked.get() + 1) == 0 {
-                flows.put(MapName::Flows, key, tuple(1, 3, Proto::TCP), FlowFlags::FORWARD, 0);
-            }
-            60_000
-        };
-        let swept = sweep(&flows, &Timeouts::default(), clock).expect("memory does not fail");
-        assert_eq!(
-            (swept.expired.iter().sum::<u32>(), flows.left()),
-            (1, 1),
-            "the old reply's entry goes, the new client's stays"
-        );
-    }
+const fn is_embryonic(entry: &Flow) -> bool {
+    entry.flags.has(FlowFlags::FORWARD) && !entry.flags.has(FlowFlags::ESTABLISHED)
 }
+
+#[cfg(test)]
+#[path = "sweep_tests.rs"]
+mod tests;

@@ -72,7 +72,7 @@ impl FlowFlags {
     pub const FIN: Self = Self(1 << 4);
     /// A TCP RST of this direction was seen.
     pub const RST: Self = Self(1 << 5);
-    /// Both entries stand in the table of established flows.
+    /// The client has answered the reply; stands in the client's entry alone.
     pub const ESTABLISHED: Self = Self(1 << 6);
 
     /// Whether packets of the entry are redirected rather than passed on.
@@ -105,6 +105,36 @@ impl FlowFlags {
     #[must_use]
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
+    }
+}
+
+/// Value of FLOW_ROOM, one for each class of flows: who may stand in its table. 64 bytes, so that no two share a cache line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct FlowRoom {
+    /// Flows in the table that are not established, in two's complement. Programs add and subtract; the agent puts right what
+    /// races between CPUs leave over.
+    pub embryonic: u64,
+    /// How many of them the table takes; more go to the spill.
+    pub quota: u32,
+    /// When a flow last went to the spill: milliseconds of CLOCK_MONOTONIC_COARSE, never 0; 0 = the spill is empty, and nobody
+    /// looks there.
+    pub spilled: u32,
+    /// Zero.
+    pub zero: [u64; 6],
+}
+
+impl FlowRoom {
+    /// Whether the table takes another flow that is not established.
+    #[inline(always)]
+    pub const fn takes(&self) -> bool {
+        (self.embryonic as i64) < self.quota as i64
+    }
+
+    /// Whether there may be flows in the spill.
+    #[inline(always)]
+    pub const fn spills(&self) -> bool {
+        self.spilled != 0
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Addr, AddressFlags, Backend, BackendFlags, BackendId, BackendState, Bucket, Cidr, Config, Counter, Descriptor, DeviceFlags,
-    Flow, FlowFlags, Frontend, FrontendKey, FrontendKind, Generation, NextHop, PeerKey, PeerValue, Port, PortRange,
+    Flow, FlowFlags, FlowRoom, Frontend, FrontendKey, FrontendKind, Generation, NextHop, PeerKey, PeerValue, Port, PortRange,
     ProgramState, Proto, Scratch, ServiceId, ServiceName, ServiceWord, SocketState, Tuple,
 };
 
@@ -31,6 +31,7 @@ sizes! {
     DeviceFlags: 4,
     Flow: 104,
     FlowFlags: 4,
+    FlowRoom: 64,
     Frontend: 8,
     FrontendKey: 20,
     FrontendKind: 4,

@@ -18,7 +18,7 @@ mod version;
 pub use addr::{Addr, Family, INTEREST_ANSWERS, INTEREST_DIALLED, INTEREST_LEN, Port, Proto, Tuple};
 pub use backend::{Backend, BackendFlags, BackendId, BackendState, Generation};
 pub use config::{Cidr, Config, PORT_RANGES, PortRange};
-pub use flow::{Flow, FlowFlags, NextHop, Scratch};
+pub use flow::{Flow, FlowFlags, FlowRoom, NextHop, Scratch};
 pub use frontend::{Frontend, FrontendKey, FrontendKind};
 pub use node::{AddressFlags, Bucket, DeviceFlags, ProgramState};
 pub use reason::{COUNTER_SLOTS, Counter, Disposition, Hook, Reason};

@@ -1,8 +1,8 @@
 //! What a decision may ask: one trait, with a body over eBPF maps and one over plain memory.
 
 use crate::abi::{
-    Addr, AddressFlags, Backend, BackendId, BackendState, Config, Descriptor, DeviceFlags, Flow, Frontend, FrontendKey,
-    NextHop, PeerKey, PeerValue, Proto, ServiceId, ServiceWord, Tuple,
+    Addr, AddressFlags, Backend, BackendId, BackendState, Config, Descriptor, DeviceFlags, Flow, FlowRoom, Frontend,
+    FrontendKey, NextHop, PeerKey, PeerValue, Proto, ServiceId, ServiceWord, Tuple,
 };
 
 /// The classes of flows. TCP has tables of its own, so that a storm of UDP evicts no connection.
@@ -17,18 +17,18 @@ pub enum Class {
     Any,
 }
 
-/// The tables of flows. Each class has one for flows whose client has not yet answered the reply, so that a flood evicts only
-/// strangers.
+/// The tables of flows. Each class has a table, from which nothing is evicted, and a smaller spill, which takes what finds no room
+/// there and evicts what was used longest ago: so a flood of first packets evicts only strangers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum FlowTable {
-    /// Established TCP: FLOWS.
+    /// TCP: FLOWS.
     Tcp,
-    /// Embryonic TCP: FLOWS_NEW.
-    TcpNew,
-    /// Answered UDP: FLOWS_ANY.
+    /// TCP beyond the room: FLOWS_SPILL.
+    TcpSpill,
+    /// UDP: FLOWS_ANY.
     Any,
-    /// Embryonic UDP: FLOWS_ANY_NEW.
-    AnyNew,
+    /// UDP beyond the room: FLOWS_ANY_SPILL.
+    AnySpill,
 }
 
 /// Why a table took no entry.
@@ -87,6 +87,12 @@ pub trait Env {
     fn insert_flow(&mut self, table: FlowTable, key: &Tuple, flow: &Flow) -> Result<(), InsertError>;
     /// Removes a flow entry, if it is there.
     fn remove_flow(&mut self, table: FlowTable, key: &Tuple);
+    /// FLOW_ROOM.
+    fn room(&self, class: Class) -> Option<&FlowRoom>;
+    /// FLOW_ROOM: adds to the number of embryonic flows.
+    fn count_embryonic(&mut self, class: Class, by: i64);
+    /// FLOW_ROOM: notes that a flow goes to the spill at this time.
+    fn note_spill(&mut self, class: Class, now: u32);
 
     /// UDP_PEERS.
     fn peer(&self, key: &PeerKey) -> Option<PeerValue>;
@@ -128,21 +134,21 @@ impl Class {
         }
     }
 
-    /// The table of established flows.
+    /// The table of the class's flows.
     #[inline(always)]
-    pub const fn established(self) -> FlowTable {
+    pub const fn table(self) -> FlowTable {
         match self {
             Self::Tcp => FlowTable::Tcp,
             Self::Any => FlowTable::Any,
         }
     }
 
-    /// The table of embryonic flows.
+    /// The table of those that found no room there.
     #[inline(always)]
-    pub const fn embryonic(self) -> FlowTable {
+    pub const fn spill(self) -> FlowTable {
         match self {
-            Self::Tcp => FlowTable::TcpNew,
-            Self::Any => FlowTable::AnyNew,
+            Self::Tcp => FlowTable::TcpSpill,
+            Self::Any => FlowTable::AnySpill,
         }
     }
 }
@@ -152,8 +158,20 @@ impl FlowTable {
     #[inline(always)]
     pub const fn class(self) -> Class {
         match self {
-            Self::Tcp | Self::TcpNew => Class::Tcp,
-            Self::Any | Self::AnyNew => Class::Any,
+            Self::Tcp | Self::TcpSpill => Class::Tcp,
+            Self::Any | Self::AnySpill => Class::Any,
         }
+    }
+
+    /// Whether it is a spill.
+    #[inline(always)]
+    pub const fn is_spill(self) -> bool {
+        matches!(self, Self::TcpSpill | Self::AnySpill)
+    }
+
+    /// The other table of the class.
+    #[inline(always)]
+    pub const fn other(self) -> Self {
+        if self.is_spill() { self.class().table() } else { self.class().spill() }
     }
 }

@@ -1,12 +1,13 @@
 //! Known flows: an established flow is never judged again.
 //!
 //! A flow has two entries, the client's and the reply's, each written by packets of its own direction alone. A live entry is
-//! never overwritten: entries are made with *no exist*, reply first, and move between tables by insert first, delete second.
+//! never overwritten: entries are made with *no exist*, reply first. A flow that found no room in its table stands in the spill
+//! until its client answers the reply, and moves by insert first, delete second.
 
 use super::packet::{Place, Verdict};
 use super::select::serves;
 use super::{Class, Env, FlowTable};
-use crate::abi::{Flow, FlowFlags, NextHop, Reason, Scratch, Tuple};
+use crate::abi::{Flow, FlowFlags, FlowRoom, NextHop, Reason, Scratch, Tuple};
 use crate::packet::Parsed;
 
 /// How often a client's packets look whether the reply's entry is in place, in milliseconds: so long may replies go astray
@@ -21,15 +22,17 @@ pub fn follow<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, class: Class,
     let (found, table) = find(env, place, &parsed.tuple, class)?;
     let now = env.now();
     let entry = env.entry(found);
+    let was_answered = entry.flags.has(FlowFlags::ANSWERED);
     let check_due = touch(entry, parsed, now);
     let flags = entry.flags;
     let hit = Hit { table, flags };
     scratch.to = entry.to;
     scratch.hop = entry.hop;
-    if flags.has(FlowFlags::FORWARD) && (check_due || needs_care(parsed, &hit)) && !tend(env, parsed, table, scratch) {
-        return None;
-    }
-    if parsed.tcp.accepts() && !flags.has(FlowFlags::FORWARD) && accepts_another(env, &parsed.tuple, &hit, scratch) {
+    if flags.has(FlowFlags::FORWARD) {
+        if (check_due || needs_care(parsed, &hit)) && !tend(env, parsed, table, found, scratch) {
+            return None;
+        }
+    } else if was_answered && parsed.tcp.accepts() && accepts_another(env, &parsed.tuple, &hit, scratch) {
         return None;
     }
     Some(deliver(env, place, parsed, &hit, scratch))
@@ -45,28 +48,41 @@ struct Hit {
 /// a flow that is over. That flow is gone then.
 #[inline(never)]
 fn accepts_another<E: Env>(env: &mut E, key: &Tuple, hit: &Hit, scratch: &mut Scratch) -> bool {
+    let class = hit.table.class();
     scratch.to.reverse_into(&mut scratch.reply);
-    if !hit.flags.any(CLOSING.with(FlowFlags::ESTABLISHED)) || !is_over(env, hit.table, hit.flags, &scratch.reply) {
+    if !is_over(env, class, hit.flags, &scratch.reply) {
         return false;
     }
-    remove_pair(env, hit.table.class(), &scratch.reply, key);
+    remove_pair(env, class, &scratch.reply, key);
     true
 }
 
-/// Finds the packet's entry. A flow may move from the second table to the first between two look-ups, so the first is asked
-/// again.
+/// Finds the packet's entry. A flow may move from the spill to the table between two look-ups, so the table is asked again.
 #[inline(always)]
 fn find<E: Env>(env: &mut E, place: &Place, key: &Tuple, class: Class) -> Option<(E::Entry, FlowTable)> {
-    let (established, embryonic) = (class.established(), class.embryonic());
-    find_in(env, place, key, established)
-        .or_else(|| find_in(env, place, key, embryonic))
-        .or_else(|| find_in(env, place, key, established))
+    let found = find_in(env, place, key, class.table());
+    if found.is_some() || !spills(env, class) {
+        return found;
+    }
+    find_in(env, place, key, class.spill()).or_else(|| find_in(env, place, key, class.table()))
 }
 
 #[inline(always)]
 fn find_in<E: Env>(env: &mut E, place: &Place, key: &Tuple, table: FlowTable) -> Option<(E::Entry, FlowTable)> {
     let entry = env.find_flow(table, key)?;
     place.sees(env.entry(entry).flags).then_some((entry, table))
+}
+
+/// Whether flows of the class may stand in the spill.
+#[inline(always)]
+pub(super) fn spills<E: Env>(env: &E, class: Class) -> bool {
+    env.room(class).is_some_and(FlowRoom::spills)
+}
+
+/// Whether an entry that is not in `table` may be in the class's other one.
+#[inline(always)]
+pub(super) fn has_other<E: Env>(env: &E, table: FlowTable) -> bool {
+    table.is_spill() || spills(env, table.class())
 }
 
 /// Notes a packet in its entry. Memory that other CPUs read is written only if it changes.
@@ -98,55 +114,50 @@ fn needs_care(parsed: &Parsed, hit: &Hit) -> bool {
     parsed.tcp.opens() || hit.table.class() != Class::Tcp || !hit.flags.has(FlowFlags::ESTABLISHED)
 }
 
-/// Sees to the flow of a client's packet: moves it once answered, restores its reply entry. `false` if the packet begins a new
-/// flow on the same tuple; the old one is gone then.
+/// Sees to the flow of a client's packet: establishes it once answered, restores its reply entry. `false` if the packet begins a
+/// new flow on the same tuple; the old one is gone then.
 ///
 /// A function of its own, with a stack of its own.
 #[inline(never)]
-fn tend<E: Env>(env: &mut E, parsed: &Parsed, table: FlowTable, scratch: &mut Scratch) -> bool {
+fn tend<E: Env>(env: &mut E, parsed: &Parsed, table: FlowTable, found: E::Entry, scratch: &mut Scratch) -> bool {
     let key = &parsed.tuple;
-    let Some(entry) = env.flow(table, key) else { return false };
-    scratch.flow = *entry;
+    scratch.flow = *env.entry(found);
     scratch.flow.to.reverse_into(&mut scratch.reply);
     let opens = parsed.tcp.opens();
-    if !continues(env, key, opens, table, scratch) {
+    let reply = reply_entry(env, key, table, &scratch.reply);
+    if !continues(env, opens, table, reply, scratch) {
         remove_own(env, table.class(), key, &scratch.reply);
         return false;
     }
-    if !scratch.flow.flags.has(FlowFlags::ESTABLISHED) && !opens {
-        promote(env, key, table.class(), scratch);
+    match reply {
+        None => restore_reply(env, key, table, scratch),
+        Some((flags, _)) if flags.has(FlowFlags::ANSWERED) && !opens && !scratch.flow.flags.has(FlowFlags::ESTABLISHED) => {
+            settle(env, key, table, found, scratch);
+        }
+        Some(_) => {}
     }
     true
 }
 
-/// Whether the client's packet belongs to this flow still, rather than to a new one on the same tuple.
+/// Whether the client's packet belongs to this flow still, rather than to a new one on the same tuple; `reply` is what stands
+/// under the reply's key.
 #[inline(always)]
-fn continues<E: Env>(env: &mut E, key: &Tuple, opens: bool, table: FlowTable, scratch: &mut Scratch) -> bool {
+fn continues<E: Env>(env: &E, opens: bool, table: FlowTable, reply: Option<(FlowFlags, bool)>, scratch: &Scratch) -> bool {
     let judged_anew = opens || table.class() != Class::Tcp;
     if judged_anew && !serves(env, scratch.flow.backend, scratch.flow.generation) {
         return false;
     }
-    match reply_entry(env, key, table, &scratch.reply) {
-        Some((flags, own)) => own && !(opens && flags.with(scratch.flow.flags).any(CLOSING)),
-        None => {
-            let client_flags = scratch.flow.flags;
-            if opens && client_flags.any(CLOSING) {
-                return false;
-            }
-            restore_reply(env, key, table, scratch);
-            true
-        }
-    }
+    let (flags, own) = reply.unwrap_or((FlowFlags::default(), true));
+    own && !(opens && flags.with(scratch.flow.flags).any(CLOSING))
 }
 
 /// The entry under the reply's key, in whichever table: its flags, and whether it is this flow's own.
 #[inline(always)]
 fn reply_entry<E: Env>(env: &mut E, key: &Tuple, table: FlowTable, reply: &Tuple) -> Option<(FlowFlags, bool)> {
-    let class = table.class();
-    let other = if table == class.established() { class.embryonic() } else { class.established() };
     let found = match env.find_flow(table, reply) {
         Some(found) => found,
-        None => env.find_flow(other, reply)?,
+        None if has_other(env, table) => env.find_flow(table.other(), reply)?,
+        None => return None,
     };
     let entry = env.entry(found);
     Some((entry.flags, entry.to == key.reversed()))
@@ -155,38 +166,46 @@ fn reply_entry<E: Env>(env: &mut E, key: &Tuple, table: FlowTable, reply: &Tuple
 /// Puts an evicted reply entry back.
 #[inline(always)]
 fn restore_reply<E: Env>(env: &mut E, key: &Tuple, table: FlowTable, scratch: &mut Scratch) {
-    let forward = scratch.flow;
+    let forward = scratch.flow.flags;
     key.reverse_into(&mut scratch.flow.to);
-    scratch.flow.flags = forward.flags.without(FlowFlags::FORWARD.with(CLOSING));
+    scratch.flow.flags = forward.without(FlowFlags::FORWARD.with(FlowFlags::ESTABLISHED).with(CLOSING));
     scratch.flow.hop = NextHop::NONE;
     let _ = env.insert_flow(table, &scratch.reply, &scratch.flow);
-    scratch.reply.reverse_into(&mut scratch.flow.to);
-    scratch.flow.flags = forward.flags;
-    scratch.flow.hop = forward.hop;
 }
 
-/// Moves a flow whose client has answered the reply to the table of established ones.
+/// Makes a flow whose client has answered the reply an established one, which has a place in the table for as long as it lives.
 #[inline(always)]
-fn promote<E: Env>(env: &mut E, key: &Tuple, class: Class, scratch: &mut Scratch) {
-    let (established, embryonic) = (class.established(), class.embryonic());
-    let Some(entry) = env.flow(embryonic, &scratch.reply) else { return };
-    scratch.flow = *entry;
-    if !scratch.flow.flags.has(FlowFlags::ANSWERED) {
+fn settle<E: Env>(env: &mut E, key: &Tuple, table: FlowTable, found: E::Entry, scratch: &mut Scratch) {
+    if table.is_spill() && leave_spill(env, key, table, scratch) {
         return;
     }
-    scratch.flow.flags = scratch.flow.flags.with(FlowFlags::ESTABLISHED);
-    if env.insert_flow(established, &scratch.reply, &scratch.flow).is_err() {
-        return;
+    let entry = env.entry(found);
+    entry.flags = entry.flags.with(FlowFlags::ESTABLISHED);
+    if !table.is_spill() {
+        env.count_embryonic(table.class(), -1);
     }
-    let Some(entry) = env.flow(embryonic, key) else { return };
-    scratch.flow = *entry;
-    scratch.flow.flags = scratch.flow.flags.with(FlowFlags::ESTABLISHED);
-    if env.insert_flow(established, key, &scratch.flow).is_err() {
-        env.remove_flow(established, &scratch.reply);
-        return;
+}
+
+/// Moves an established flow from the spill to the table. `false` if there is no room.
+#[inline(always)]
+fn leave_spill<E: Env>(env: &mut E, key: &Tuple, spill: FlowTable, scratch: &mut Scratch) -> bool {
+    let table = spill.other();
+    let forward = scratch.flow.flags.with(FlowFlags::ESTABLISHED);
+    let Some(reply) = env.flow(spill, &scratch.reply) else { return false };
+    scratch.flow = *reply;
+    if env.insert_flow(table, &scratch.reply, &scratch.flow).is_err() {
+        return false;
     }
-    env.remove_flow(embryonic, key);
-    env.remove_flow(embryonic, &scratch.reply);
+    let Some(client) = env.flow(spill, key) else { return true };
+    scratch.flow = *client;
+    scratch.flow.flags = forward;
+    if env.insert_flow(table, key, &scratch.flow).is_err() {
+        env.remove_flow(table, &scratch.reply);
+        return false;
+    }
+    env.remove_flow(spill, key);
+    env.remove_flow(spill, &scratch.reply);
+    true
 }
 
 #[inline(always)]
@@ -221,27 +240,49 @@ fn renew_hop<E: Env>(env: &mut E, place: &Place, hit: &Hit, parsed: &Parsed, scr
 /// Removes a flow: the client's entry, and the reply's unless another flow has taken it.
 #[inline(always)]
 fn remove_own<E: Env>(env: &mut E, class: Class, key: &Tuple, reply: &Tuple) {
-    for table in [class.established(), class.embryonic()] {
-        env.remove_flow(table, key);
-        if env.flow(table, reply).is_some_and(|entry| entry.to == key.reversed()) {
-            env.remove_flow(table, reply);
-        }
+    remove_own_in(env, class.table(), key, reply);
+    if spills(env, class) {
+        remove_own_in(env, class.spill(), key, reply);
+    }
+}
+
+#[inline(always)]
+fn remove_own_in<E: Env>(env: &mut E, table: FlowTable, key: &Tuple, reply: &Tuple) {
+    remove_client(env, table, key);
+    if env.flow(table, reply).is_some_and(|entry| entry.to == key.reversed()) {
+        env.remove_flow(table, reply);
     }
 }
 
 /// Removes a flow: the client's key and the reply's.
 #[inline(always)]
 pub(super) fn remove_pair<E: Env>(env: &mut E, class: Class, key: &Tuple, reply: &Tuple) {
-    for table in [class.established(), class.embryonic()] {
-        env.remove_flow(table, key);
-        env.remove_flow(table, reply);
+    remove_client(env, class.table(), key);
+    env.remove_flow(class.table(), reply);
+    if spills(env, class) {
+        env.remove_flow(class.spill(), key);
+        env.remove_flow(class.spill(), reply);
+    }
+}
+
+/// Removes a client's entry and gives back its place among the embryonic ones.
+#[inline(always)]
+fn remove_client<E: Env>(env: &mut E, table: FlowTable, key: &Tuple) {
+    let Some(flags) = env.flow(table, key).map(|entry| entry.flags) else { return };
+    env.remove_flow(table, key);
+    if !table.is_spill() && flags.has(FlowFlags::FORWARD) && !flags.has(FlowFlags::ESTABLISHED) {
+        env.count_embryonic(table.class(), -1);
     }
 }
 
 /// Whether a flow is over, given its reply entry's flags and its client's key.
 #[inline(always)]
-pub(super) fn is_over<E: Env>(env: &mut E, table: FlowTable, reply: FlowFlags, client: &Tuple) -> bool {
-    match env.flow(table, client).map(|entry| entry.flags) {
+pub(super) fn is_over<E: Env>(env: &mut E, class: Class, reply: FlowFlags, client: &Tuple) -> bool {
+    let mut flags = env.flow(class.table(), client).map(|entry| entry.flags);
+    if flags.is_none() && spills(env, class) {
+        flags = env.flow(class.spill(), client).map(|entry| entry.flags);
+    }
+    match flags {
         None => true,
         Some(flags) => flags.with(reply).has(FlowFlags::RST) || (flags.has(FlowFlags::FIN) && reply.has(FlowFlags::FIN)),
     }

@@ -1,9 +1,12 @@
 //! New flows: a first packet to a frontend chooses a backend, takes a tuple towards it, and leaves two entries.
 
+use super::flow::has_other;
 use super::packet::Place;
 use super::select::{Selected, select};
 use super::{Class, Env, FlowTable, InsertError, frontend, snat};
-use crate::abi::{Addr, AddressFlags, Backend, Family, FlowFlags, FrontendKey, FrontendKind, NextHop, Reason, Scratch, Tuple};
+use crate::abi::{
+    Addr, AddressFlags, Backend, Family, FlowFlags, FlowRoom, FrontendKey, FrontendKind, NextHop, Reason, Scratch, Tuple,
+};
 use crate::packet::Parsed;
 
 /// Judges a packet of no known flow. If the reason is to translate, `scratch` holds what the flow will be: backend, kind,
@@ -43,34 +46,51 @@ fn try_choose<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, class: Class,
     if flags == FlowFlags::default() { Ok(()) } else { find_way(env, place, tuple, flags, scratch) }
 }
 
-/// Opens the flow that was chosen: takes a tuple towards the backend, the reply's entry first, and makes the client's entry.
+/// The table that takes a new flow: the class's own while it has room for embryonic ones, else the spill.
+#[inline(always)]
+pub fn home<E: Env>(env: &E, class: Class) -> FlowTable {
+    if env.room(class).is_some_and(FlowRoom::takes) { class.table() } else { class.spill() }
+}
+
+/// Opens the flow that was chosen, in this table: takes a tuple towards the backend, the reply's entry first, and makes the
+/// client's entry. After [`Reason::FlowTableFull`] it may be tried again in another table.
 ///
 /// A function of its own, with a stack of its own.
 #[inline(never)]
-pub fn establish<E: Env>(env: &mut E, tuple: &Tuple, class: Class, scratch: &mut Scratch) -> Reason {
-    match try_establish(env, tuple, class, scratch) {
+pub fn establish<E: Env>(env: &mut E, tuple: &Tuple, table: FlowTable, scratch: &mut Scratch) -> Reason {
+    match try_establish(env, tuple, table, scratch) {
         Ok(reason) | Err(reason) => reason,
     }
 }
 
 #[inline(always)]
-fn try_establish<E: Env>(env: &mut E, tuple: &Tuple, class: Class, scratch: &mut Scratch) -> Result<Reason, Reason> {
+fn try_establish<E: Env>(env: &mut E, tuple: &Tuple, table: FlowTable, scratch: &mut Scratch) -> Result<Reason, Reason> {
+    let (class, now) = (table.class(), env.now());
+    scratch.to.sport = tuple.sport;
     let flow = &mut scratch.flow;
     tuple.reverse_into(&mut flow.to);
-    flow.seen = env.now();
-    flow.checked = flow.seen;
+    flow.flags = flow.flags.without(FlowFlags::FORWARD);
+    flow.seen = now;
+    flow.checked = now;
     flow.hop = NextHop::NONE;
-    let reason = take_tuple(env, class, scratch)?;
+    if table.is_spill() {
+        env.note_spill(class, now);
+    }
+    let reason = take_tuple(env, table, scratch)?;
     if scratch.flow.flags == FlowFlags::default() {
         env.note_answers(&scratch.to.dst);
     }
     scratch.flow.to = scratch.to;
     scratch.flow.flags = scratch.flow.flags.with(FlowFlags::FORWARD);
     scratch.flow.hop = scratch.hop;
-    let embryonic = class.embryonic();
-    match env.insert_flow(embryonic, tuple, &scratch.flow) {
-        Ok(()) => env.count_connection(scratch.flow.service),
-        Err(error) => adopt_winner(env, embryonic, tuple, error, scratch)?,
+    match env.insert_flow(table, tuple, &scratch.flow) {
+        Ok(()) => {
+            env.count_connection(scratch.flow.service);
+            if !table.is_spill() {
+                env.count_embryonic(class, 1);
+            }
+        }
+        Err(error) => adopt_winner(env, table, tuple, error, scratch)?,
     }
     Ok(reason)
 }
@@ -160,28 +180,42 @@ fn family_index(addr: &Addr) -> usize {
 /// Takes the tuple `scratch.to` for the reply entry `scratch.flow`: with the client's own port if the client's address stays
 /// and no other flow holds it, else with another port.
 #[inline(always)]
-fn take_tuple<E: Env>(env: &mut E, class: Class, scratch: &mut Scratch) -> Result<Reason, Reason> {
-    if scratch.flow.flags.has(FlowFlags::MASQUERADE) {
-        snat::claim(env, class, scratch)?;
-        return Ok(Reason::Opened);
-    }
-    scratch.to.reverse_into(&mut scratch.reply);
-    let established = class.established();
-    let embryonic = class.embryonic();
-    // A reply entry of the same client and frontend is what an evicted flow left behind.
-    for table in [established, embryonic] {
-        let own = env.flow(table, &scratch.reply).is_some_and(|entry| entry.to == scratch.flow.to);
-        if own {
-            env.remove_flow(table, &scratch.reply);
-        }
-    }
-    if env.flow(established, &scratch.reply).is_none() {
-        match env.insert_flow(embryonic, &scratch.reply, &scratch.flow) {
+fn take_tuple<E: Env>(env: &mut E, table: FlowTable, scratch: &mut Scratch) -> Result<Reason, Reason> {
+    if !scratch.flow.flags.has(FlowFlags::MASQUERADE) {
+        scratch.to.reverse_into(&mut scratch.reply);
+        match take_own_port(env, table, scratch) {
             Ok(()) => return Ok(Reason::Opened),
             Err(InsertError::Full) => return Err(Reason::FlowTableFull),
             Err(InsertError::Exists) => {}
         }
     }
-    snat::claim(env, class, scratch)?;
-    Ok(Reason::PortExchanged)
+    let exchanged = !scratch.flow.flags.has(FlowFlags::MASQUERADE);
+    snat::claim(env, table, scratch)?;
+    Ok(if exchanged { Reason::PortExchanged } else { Reason::Opened })
+}
+
+/// Takes the reply's key as it is. A reply entry of the same client and frontend is what an evicted flow left behind, and makes
+/// room.
+#[inline(always)]
+fn take_own_port<E: Env>(env: &mut E, table: FlowTable, scratch: &Scratch) -> Result<(), InsertError> {
+    if has_other(env, table) && !vacate(env, table.other(), scratch) {
+        return Err(InsertError::Exists);
+    }
+    match env.insert_flow(table, &scratch.reply, &scratch.flow) {
+        Err(InsertError::Exists) if vacate(env, table, scratch) => env.insert_flow(table, &scratch.reply, &scratch.flow),
+        result => result,
+    }
+}
+
+/// Whether no other flow holds the reply's key in this table; what an evicted flow left there goes.
+#[inline(always)]
+fn vacate<E: Env>(env: &mut E, table: FlowTable, scratch: &Scratch) -> bool {
+    match env.flow(table, &scratch.reply).map(|entry| entry.to == scratch.flow.to) {
+        None => true,
+        Some(false) => false,
+        Some(true) => {
+            env.remove_flow(table, &scratch.reply);
+            true
+        }
+    }
 }

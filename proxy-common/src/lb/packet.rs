@@ -2,7 +2,7 @@
 //!
 //! The decision changes flow tables but never the packet; [`Verdict`] says what shall become of it.
 
-use super::open::{choose, establish};
+use super::open::{choose, establish, home};
 use super::{Class, Env, flow};
 use crate::abi::{DeviceFlags, Disposition, FlowFlags, Hook, NextHop, Reason, Scratch, Tuple};
 use crate::packet::Parsed;
@@ -79,7 +79,14 @@ pub fn decide<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, scratch: &mut
     }
     let mut reason = choose(env, place, parsed, class, scratch);
     if reason.disposition() == Disposition::Translate {
-        reason = establish(env, &parsed.tuple, class, scratch);
+        if parsed.hop_limit <= 1 && scratch.flow.flags.with(FlowFlags::FORWARD).redirects() {
+            return place.refuse(Reason::HopLimit);
+        }
+        let table = home(env, class);
+        reason = establish(env, &parsed.tuple, table, scratch);
+        if reason == Reason::FlowTableFull && !table.is_spill() {
+            reason = establish(env, &parsed.tuple, table.other(), scratch);
+        }
     }
     if reason.disposition() != Disposition::Translate {
         return place.refuse(reason);

@@ -1,8 +1,8 @@
 //! Source ports: a tuple towards a backend that no other flow holds.
 
-use super::flow::{is_over, remove_pair};
+use super::flow::{has_other, is_over, remove_pair};
 use super::select::scale;
-use super::{Class, Env, FlowTable, InsertError, Step};
+use super::{Env, FlowTable, InsertError, Step};
 use crate::abi::{Config, Port, Reason, Scratch};
 
 /// How many ports are tried: half at random, which finds one at once while there are many, half onward from a cursor, which
@@ -12,7 +12,7 @@ const TRIES: u32 = 32;
 /// The search for a port, one try a turn.
 struct Search<'a> {
     scratch: &'a mut Scratch,
-    class: Class,
+    table: FlowTable,
     outcome: Outcome,
 }
 
@@ -27,34 +27,35 @@ enum Outcome {
     Failed(Reason),
 }
 
-/// Finds a free source port for `scratch.to` and takes it by inserting the reply's entry `scratch.flow` under `scratch.reply`.
+/// Finds a free source port for `scratch.to` and takes it by inserting the reply's entry `scratch.flow` under `scratch.reply`
+/// into `table`.
 /// If there is none, the flow among those met that has been over for longest makes room.
 ///
 /// # Errors
 /// [`Reason::PortsExhausted`] if all that were tried are in use, [`Reason::FlowTableFull`].
 #[inline(always)]
-pub fn claim<E: Env>(env: &mut E, class: Class, scratch: &mut Scratch) -> Result<(), Reason> {
+pub fn claim<E: Env>(env: &mut E, table: FlowTable, scratch: &mut Scratch) -> Result<(), Reason> {
     scratch.victim_port = Scratch::NO_VICTIM;
-    let mut search = Search { scratch, class, outcome: Outcome::InUse };
+    let mut search = Search { scratch, table, outcome: Outcome::InUse };
     env.repeat(TRIES, &mut search);
     match search.outcome {
         Outcome::Taken => Ok(()),
         Outcome::Failed(reason) => Err(reason),
-        Outcome::InUse => replace_victim(env, class, scratch),
+        Outcome::InUse => replace_victim(env, table, scratch),
     }
 }
 
 impl Step for Search<'_> {
     #[inline(always)]
     fn step<E: Env>(&mut self, env: &mut E, turn: u32) -> bool {
-        self.outcome = attempt(env, self.class, self.scratch, turn < TRIES / 2);
+        self.outcome = attempt(env, self.table, self.scratch, turn < TRIES / 2);
         self.outcome != Outcome::InUse
     }
 }
 
 /// Tries one port.
 #[inline(always)]
-fn attempt<E: Env>(env: &mut E, class: Class, scratch: &mut Scratch, uniform: bool) -> Outcome {
+fn attempt<E: Env>(env: &mut E, table: FlowTable, scratch: &mut Scratch, uniform: bool) -> Outcome {
     let number = if uniform { env.random() } else { env.next_cursor() };
     let Some(config) = env.config() else { return Outcome::Failed(Reason::PortsExhausted) };
     let check_sockets = config.check_sockets != 0;
@@ -64,28 +65,28 @@ fn attempt<E: Env>(env: &mut E, class: Class, scratch: &mut Scratch, uniform: bo
         return Outcome::InUse;
     }
     scratch.to.reverse_into(&mut scratch.reply);
-    if note_holder(env, class.established(), scratch) {
+    if has_other(env, table) && note_holder(env, table.other(), scratch) {
         return Outcome::InUse;
     }
-    match env.insert_flow(class.embryonic(), &scratch.reply, &scratch.flow) {
+    match env.insert_flow(table, &scratch.reply, &scratch.flow) {
         Ok(()) => Outcome::Taken,
         Err(InsertError::Full) => Outcome::Failed(Reason::FlowTableFull),
         Err(InsertError::Exists) => {
-            note_holder(env, class.embryonic(), scratch);
+            note_holder(env, table, scratch);
             Outcome::InUse
         }
     }
 }
 
 #[inline(always)]
-fn replace_victim<E: Env>(env: &mut E, class: Class, scratch: &mut Scratch) -> Result<(), Reason> {
+fn replace_victim<E: Env>(env: &mut E, table: FlowTable, scratch: &mut Scratch) -> Result<(), Reason> {
     if scratch.victim_port == Scratch::NO_VICTIM {
         return Err(Reason::PortsExhausted);
     }
     scratch.to.sport = Port::from_wire(scratch.victim_port as u16);
     scratch.to.reverse_into(&mut scratch.reply);
-    remove_pair(env, class, &scratch.victim, &scratch.reply);
-    match env.insert_flow(class.embryonic(), &scratch.reply, &scratch.flow) {
+    remove_pair(env, table.class(), &scratch.victim, &scratch.reply);
+    match env.insert_flow(table, &scratch.reply, &scratch.flow) {
         Ok(()) => Ok(()),
         Err(InsertError::Exists) => Err(Reason::PortsExhausted),
         Err(InsertError::Full) => Err(Reason::FlowTableFull),
@@ -98,7 +99,7 @@ fn note_holder<E: Env>(env: &mut E, table: FlowTable, scratch: &mut Scratch) -> 
     let Some(holder) = env.flow(table, &scratch.reply) else { return false };
     let (flags, seen) = (holder.flags, holder.seen);
     let client = holder.to.reversed();
-    if !is_over(env, table, flags, &client) {
+    if !is_over(env, table.class(), flags, &client) {
         return true;
     }
     let known = scratch.victim_port != Scratch::NO_VICTIM;

@@ -2,10 +2,11 @@
 
 use super::Route;
 use crate::abi::{
-    Addr, AddressFlags, Backend, BackendFlags, BackendId, BackendState, Cidr, Config, Descriptor, DeviceFlags, Flow, Frontend,
-    FrontendKey, Generation, NextHop, PORT_RANGES, PeerKey, PeerValue, PortRange, Proto, ServiceId, ServiceWord, Tuple,
+    Addr, AddressFlags, Backend, BackendFlags, BackendId, BackendState, Cidr, Config, Descriptor, DeviceFlags, Flow, FlowRoom,
+    Frontend, FrontendKey, Generation, NextHop, PORT_RANGES, PeerKey, PeerValue, PortRange, Proto, ServiceId, ServiceWord,
+    Tuple,
 };
-use crate::lb::{Env, FlowTable, InsertError, Step, seeded};
+use crate::lb::{Class, Env, FlowTable, InsertError, Step, seeded};
 use std::collections::{HashMap, HashSet};
 
 /// Tables and surroundings. Random numbers come from `seed` as they do in a program with that seed.
@@ -35,8 +36,10 @@ pub struct Memory {
     pub config: Config,
     /// The flow tables.
     pub flows: HashMap<(FlowTable, Tuple), Flow>,
-    /// How many entries all flow tables together take.
-    pub room: usize,
+    /// How many entries a flow table takes: one of a class, and its spill.
+    pub capacity: [usize; 2],
+    /// FLOW_ROOM.
+    pub rooms: [FlowRoom; 2],
     /// Entries that another CPU makes just before this one would.
     pub races: HashMap<(FlowTable, Tuple), Flow>,
     /// UDP_PEERS.
@@ -84,7 +87,8 @@ impl Default for Memory {
                 zero: 0,
             },
             flows: HashMap::new(),
-            room: usize::MAX,
+            capacity: [usize::MAX; 2],
+            rooms: [FlowRoom { quota: 1 << 20, ..bytemuck::Zeroable::zeroed() }; 2],
             races: HashMap::new(),
             peers: HashMap::new(),
             now: 1_000_000,
@@ -210,7 +214,8 @@ impl Env for Memory {
         if self.flows.contains_key(&key) {
             return Err(InsertError::Exists);
         }
-        if self.flows.len() >= self.room {
+        let held = self.flows.keys().filter(|(held, _)| *held == key.0).count();
+        if held >= self.capacity[usize::from(key.0.is_spill())] {
             return Err(InsertError::Full);
         }
         self.flows.insert(key, *flow);
@@ -219,6 +224,19 @@ impl Env for Memory {
 
     fn remove_flow(&mut self, table: FlowTable, key: &Tuple) {
         self.flows.remove(&(table, *key));
+    }
+
+    fn room(&self, class: Class) -> Option<&FlowRoom> {
+        self.rooms.get(class as usize)
+    }
+
+    fn count_embryonic(&mut self, class: Class, by: i64) {
+        let count = &mut self.rooms[class as usize].embryonic;
+        *count = count.wrapping_add_signed(by);
+    }
+
+    fn note_spill(&mut self, class: Class, now: u32) {
+        self.rooms[class as usize].spilled = now.max(1);
     }
 
     fn peer(&self, key: &PeerKey) -> Option<PeerValue> {

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use aya::Ebpf;
-use aya::maps::{HashMap, MapData};
-use proxy_agent::maps::{Capacity, KernelMaps, LoadOptions, NodeMaps, load};
+use proxy_agent::maps::{Capacity, Flows, KernelFlows, KernelMaps, LoadOptions, MapName, NodeMaps, load};
 use proxy_agent::sync::Sync;
 use proxy_agent::table::{Change, WantedBackend, WantedService};
 use proxy_common::abi::{
     Addr, AddressFlags, BackendState, DeviceFlags, Family, FrontendKey, FrontendKind, Port, PortRange, Proto, ServiceName,
 };
+use proxy_common::lb::Class;
 use sluice_tests::netns::Netns;
 use sluice_tests::{Rig, xdp_pass};
 
@@ -33,7 +33,6 @@ pub const REMOTE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 244, 1, 10)
 const PORTS: PortRange = PortRange { first: 1_024, count: 28_000 };
 const UPLINK: &str = "eth0";
 const FAR: &str = "far";
-const FLOW_TABLES: [&str; 2] = ["FLOWS", "FLOWS_NEW"];
 
 /// The node.
 pub struct Node {
@@ -99,13 +98,13 @@ impl Node {
 
     /// Ends all TCP flows.
     pub fn forget_flows(&mut self) -> Result<()> {
-        for name in FLOW_TABLES {
-            let map = self.rig.pins("node").join("maps").join(name);
-            let map = aya::maps::Map::LruHashMap(MapData::from_pin(&map)?);
-            let mut flows: HashMap<_, [u8; 40], [u8; 104]> = map.try_into()?;
-            let keys: Vec<[u8; 40]> = flows.keys().filter_map(Result::ok).collect();
-            keys.iter().for_each(|key| _ = flows.remove(key));
+        let flows = KernelFlows::open(&self.rig.pins("node"))?;
+        for table in [MapName::Flows, MapName::FlowsSpill] {
+            let mut keys = Vec::new();
+            flows.walk(table, &mut |found, _| keys.extend_from_slice(found))?;
+            flows.remove(table, &keys)?;
         }
+        flows.count_embryonic(Class::Tcp, flows.room(Class::Tcp).embryonic.cast_signed().wrapping_neg());
         Ok(())
     }
 }

@@ -15,7 +15,7 @@ use super::node::{self, CLIENT, LOCAL, Node, REMOTE, TO_LOCAL, TO_REMOTE};
 /// Packets of known flows in a round.
 const MANY: u32 = 20_000;
 /// First packets in a round, with ports from there on: few, for which the tables are in the caches, as they are for every other
-/// figure here; and many, whose entries come from memory. All fit into the table of embryonic flows without eviction.
+/// figure here; and many, whose entries come from memory. None finds the table full.
 const FEW: (u16, u32) = (20_000, 256);
 const MORE: (u16, u32) = (30_000, 4_000);
 const UNIT: &str = "units";

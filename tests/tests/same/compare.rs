@@ -31,7 +31,7 @@ const PACKETS_PER_EVICTION: usize = 40;
 const ICMP_PER_SECOND: u32 = 4_000_000;
 /// Ports of this node's own sockets; some of them lie in the ranges for translated sources.
 const SOCKETS: [u16; 3] = [50_001, 50_002, 50_005];
-const TABLES: [FlowTable; 4] = [FlowTable::Tcp, FlowTable::TcpNew, FlowTable::Any, FlowTable::AnyNew];
+const TABLES: [FlowTable; 4] = [FlowTable::Tcp, FlowTable::TcpSpill, FlowTable::Any, FlowTable::AnySpill];
 
 /// Both bodies and what they share.
 struct Run {
@@ -79,7 +79,7 @@ impl Run {
         let (counters, packets) = (HashMap::new(), HashMap::new());
         let talk = Talk::new(family, node.devices);
         let mut run = Self { kernel, native, tables, node: node_maps, talk, family, dice, counters, packets };
-        run.change_settings();
+        run.change_settings()?;
         run.tables.copy_to(&mut run.native)?;
         Ok(run)
     }
@@ -90,7 +90,7 @@ impl Run {
             self.tables.copy_to(&mut self.native)?;
         }
         if turn.is_multiple_of(PACKETS_PER_SETTING) {
-            self.change_settings();
+            self.change_settings()?;
         }
         if turn.is_multiple_of(PACKETS_PER_EVICTION) {
             self.evict()?;
@@ -126,8 +126,9 @@ impl Run {
             return;
         }
         let Some(parsed) = insight.parsed else { return };
-        let table = Class::of(parsed.tuple.proto).embryonic();
-        if let Some(flow) = self.native.flows.get(&(table, parsed.tuple)) {
+        let class = Class::of(parsed.tuple.proto);
+        let entry = |table| self.native.flows.get(&(table, parsed.tuple));
+        if let Some(flow) = entry(class.table()).or_else(|| entry(class.spill())) {
             self.talk.learn(parsed.tuple, insight.scratch.to.reversed(), flow.flags);
         }
     }
@@ -143,8 +144,8 @@ impl Run {
         Ok(())
     }
 
-    /// Other ports, another detector, another epoch.
-    fn change_settings(&mut self) {
+    /// Other ports, another detector, another epoch, other room for flows.
+    fn change_settings(&mut self) -> Result<()> {
         let dice = &mut self.dice;
         let ranges: &[(u16, u16)] = dice.pick(&[
             &[(50_000, 12)][..],
@@ -160,6 +161,10 @@ impl Run {
         self.native.config.icmp_per_second = ICMP_PER_SECOND;
         self.native.config.epoch += 1;
         self.node.set_config(self.native.config);
+        for room in &mut self.native.rooms {
+            room.quota = dice.pick(&[0, 40, 400, 1 << 16]);
+        }
+        self.kernel.set_quota(self.native.rooms)
     }
 
     fn finish(&self) -> Result<()> {
@@ -167,6 +172,10 @@ impl Run {
         let flows = self.kernel.all_flows()?;
         for (key, flow) in &self.native.flows {
             ensure!(flows.get(key) == Some(flow), "{key:?}: native {flow:?}, loaded {:?}", flows.get(key));
+        }
+        for (native, loaded) in self.native.rooms.iter().zip(self.kernel.rooms()?) {
+            ensure!(native.spills() && loaded.spills(), "no flow went to the spill: {native:?}, {loaded:?}");
+            ensure!(native.embryonic == loaded.embryonic, "embryonic flows: native {native:?}, loaded {loaded:?}");
         }
         ensure!(flows.len() == self.native.flows.len(), "{} flow entries, {}", flows.len(), self.native.flows.len());
         let mut counters: Vec<_> = self.counters.iter().collect();

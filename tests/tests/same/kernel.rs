@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use aya::Ebpf;
-use aya::maps::{HashMap as Map, MapData};
+use aya::maps::{Array, HashMap as Map, MapData};
 use aya::programs::{Program as Loaded, TestRun, TestRunOptions, TestRunResult};
 use nix::time::{ClockId, clock_gettime};
 use proxy_agent::maps::{Capacity, KernelMaps, LoadOptions, NodeMaps, Reader, load};
-use proxy_common::abi::{Flow, Hook, Reason, Tuple};
+use proxy_common::abi::{Flow, FlowRoom, Hook, Reason, Tuple};
 use proxy_common::lb::{Class, FlowTable};
 
 use super::native::{Outcome, Program};
@@ -22,6 +22,7 @@ pub struct Kernel {
     object: Ebpf,
     pins: PathBuf,
     flows: HashMap<FlowTable, Flows>,
+    rooms: Array<MapData, [u64; size_of::<FlowRoom>() / 8]>,
     out: Vec<u8>,
 }
 
@@ -36,9 +37,9 @@ pub struct Ran {
 /// The tables of flows and their maps.
 const TABLES: [(FlowTable, &str); 4] = [
     (FlowTable::Tcp, "FLOWS"),
-    (FlowTable::TcpNew, "FLOWS_NEW"),
+    (FlowTable::TcpSpill, "FLOWS_SPILL"),
     (FlowTable::Any, "FLOWS_ANY"),
-    (FlowTable::AnyNew, "FLOWS_ANY_NEW"),
+    (FlowTable::AnySpill, "FLOWS_ANY_SPILL"),
 ];
 
 const CAPACITY: Capacity = Capacity {
@@ -48,9 +49,9 @@ const CAPACITY: Capacity = Capacity {
     slots: 16_384,
     descriptors: 256,
     flows: 1 << 17,
-    flows_new: 1 << 17,
+    flows_spill: 1 << 17,
     flows_any: 1 << 17,
-    flows_any_new: 1 << 17,
+    flows_any_spill: 1 << 17,
     udp_peers: 1024,
 };
 
@@ -74,7 +75,8 @@ impl Kernel {
             let map = object.take_map(name).with_context(|| format!("no map {name}"))?;
             flows.insert(table, Map::try_from(map)?);
         }
-        Ok((Self { object, pins: pins.to_owned(), flows, out: vec![0; 1024] }, tables))
+        let rooms = Array::try_from(object.take_map("FLOW_ROOM").context("no map FLOW_ROOM")?)?;
+        Ok((Self { object, pins: pins.to_owned(), flows, rooms, out: vec![0; 1024] }, tables))
     }
 
     /// The tables of the node.
@@ -111,7 +113,7 @@ impl Kernel {
         let (before, after) = ran.between;
         let Some(key) = key.filter(|_| before != after) else { return Ok(after) };
         let class = Class::of(key.proto);
-        for table in [class.established(), class.embryonic()] {
+        for table in [class.table(), class.spill()] {
             if let Some(flow) = self.flow(table, key)?
                 && flow.seen.wrapping_sub(before) <= after.wrapping_sub(before)
             {
@@ -127,6 +129,21 @@ impl Kernel {
             Err(aya::maps::MapError::KeyNotFound) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// How many embryonic flows the tables take from here on.
+    pub fn set_quota(&mut self, rooms: [FlowRoom; 2]) -> Result<()> {
+        for (index, (room, held)) in (0..).zip(rooms.into_iter().zip(self.rooms()?)) {
+            let words: [u64; size_of::<FlowRoom>() / 8] = bytemuck::cast(FlowRoom { quota: room.quota, ..held });
+            self.rooms.set(index, words, 0)?;
+        }
+        Ok(())
+    }
+
+    /// FLOW_ROOM.
+    pub fn rooms(&self) -> Result<[FlowRoom; 2]> {
+        let room = |index: u32| -> Result<FlowRoom> { Ok(bytemuck::cast(self.rooms.get(&index, 0)?)) };
+        Ok([room(0)?, room(1)?])
     }
 
     /// Takes an entry out, as an eviction does.

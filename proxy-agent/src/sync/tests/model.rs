@@ -18,9 +18,9 @@ pub const ROOMY: Capacity = Capacity {
     slots: 512,
     descriptors: 64,
     flows: 0,
-    flows_new: 0,
+    flows_spill: 0,
     flows_any: 0,
-    flows_any_new: 0,
+    flows_any_spill: 0,
     udp_peers: 0,
 };
 

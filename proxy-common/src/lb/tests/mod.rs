@@ -5,6 +5,7 @@ mod masquerade;
 mod places;
 mod races;
 mod rate;
+mod room;
 mod select;
 mod snat;
 mod socket;

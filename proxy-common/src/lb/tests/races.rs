@@ -15,7 +15,7 @@ fn lose(own: End, winner: End, frontend: End, place: &Place) -> (World, Flow, (R
     let client = other.tuple(CLIENT, frontend);
     let entry = other.entry(&client).expect("the winner's entry");
     let mut world = World::tcp(family, own);
-    world.env.races.insert((world.embryonic(), client), entry);
+    world.env.races.insert((world.table(), client), entry);
     let verdict = world.send(place, CLIENT, frontend, SYN);
     (world, entry, verdict)
 }
@@ -51,7 +51,7 @@ fn a_reply_entry_made_meanwhile_is_never_overwritten() {
     let mut other = World::tcp(FAMILIES[1], LOCAL);
     other.send(&INGRESS, CLIENT, (96, 2, 80), SYN);
     let strangers = other.entry(&reply).expect("another flow's reply entry");
-    world.env.races.insert((world.embryonic(), reply), strangers);
+    world.env.races.insert((world.table(), reply), strangers);
     assert_eq!(world.send(&INGRESS, CLIENT, CLUSTER, SYN).0, Reason::PortExchanged);
     assert_eq!(world.entry(&reply), Some(strangers));
     assert_eq!(world.pass(&EGRESS, world.to().reversed(), SYN_ACK).0, Reason::Reply);

@@ -1,8 +1,8 @@
 //! A node with two Services, and clients that dial them.
 
 use crate::abi::{
-    Addr, AddressFlags, BackendFlags, BackendId, Cidr, DeviceFlags, Family, Flow, Frontend, FrontendKey, FrontendKind,
-    Generation, Hook, Port, Proto, Reason, Scratch, ServiceId, Tuple,
+    Addr, AddressFlags, BackendFlags, BackendId, Cidr, DeviceFlags, Family, Flow, FlowFlags, Frontend, FrontendKey,
+    FrontendKind, Generation, Hook, Port, Proto, Reason, Scratch, ServiceId, Tuple,
 };
 use crate::lb::{Class, Direction, Edge, FlowTable, Path, Place, decide};
 use crate::packet::{Parsed, TcpFlags};
@@ -174,18 +174,34 @@ impl World {
         assert_eq!(self.pass(reply_place, reply, SYN_ACK).0, Reason::Reply);
         assert_eq!(self.to(), client.reversed());
         assert_eq!(self.pass(place, client, ACK).0, Reason::Forward);
-        assert_eq!(self.tables(), [self.established(), self.established()]);
+        assert!(self.is_established(frontend));
+        assert_eq!(self.tables(), [self.table(), self.table()]);
         reply
     }
 
-    /// The table of established flows.
-    pub const fn established(&self) -> FlowTable {
-        Class::of(self.proto).established()
+    /// The table of the flows of this protocol.
+    pub const fn table(&self) -> FlowTable {
+        Class::of(self.proto).table()
     }
 
-    /// The table of embryonic flows.
-    pub const fn embryonic(&self) -> FlowTable {
-        Class::of(self.proto).embryonic()
+    /// Their spill.
+    pub const fn spill(&self) -> FlowTable {
+        Class::of(self.proto).spill()
+    }
+
+    /// No flow that is not established finds room in its table.
+    pub fn fill(&mut self) {
+        self.env.rooms.iter_mut().for_each(|room| room.quota = 0);
+    }
+
+    /// How many flows are counted as embryonic.
+    pub const fn embryonic(&self) -> i64 {
+        self.env.rooms[Class::of(self.proto) as usize].embryonic.cast_signed()
+    }
+
+    /// Whether the client's flow to a frontend is established.
+    pub fn is_established(&self, frontend: End) -> bool {
+        self.entry(&self.tuple(CLIENT, frontend)).is_some_and(|flow| flow.flags.has(FlowFlags::ESTABLISHED))
     }
 
     /// Which table each flow entry stands in.
@@ -195,7 +211,7 @@ impl World {
 
     /// An entry, wherever it stands.
     pub fn entry(&self, key: &Tuple) -> Option<Flow> {
-        let tables = [self.established(), self.embryonic()];
+        let tables = [self.table(), self.spill()];
         tables.iter().find_map(|table| self.env.flows.get(&(*table, *key))).copied()
     }
 

@@ -32,7 +32,7 @@ fn what_ends_here_ends_at_tc() {
     defers((2, 1, 8080), |world| world.env.set_slots(super::world::SERVICE, &[]), (Reason::NoEndpoint, Path::Reject));
     defers((2, 1, 8080), |world| world.env.routes.clear(), (Reason::NoRoute, Path::Drop));
     defers((2, 1, 8080), |world| world.env.set_ports(&[]), (Reason::PortsExhausted, Path::Drop));
-    defers((2, 1, 8080), |world| world.env.room = 0, (Reason::FlowTableFull, Path::Drop));
+    defers((2, 1, 8080), |world| world.env.capacity = [0; 2], (Reason::FlowTableFull, Path::Drop));
 }
 
 #[test]

@@ -1,0 +1,195 @@
+//! The sweep over tables in memory.
+
+use super::*;
+use bytemuck::Zeroable;
+use proxy_common::abi::{Addr, BackendId, Generation, NextHop, Port, Proto, ServiceId};
+use std::cell::RefCell;
+
+struct Memory {
+    tables: RefCell<HashMap<MapName, HashMap<Tuple, Flow>>>,
+    rooms: RefCell<[FlowRoom; 2]>,
+    capacity: u32,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { tables: RefCell::default(), rooms: RefCell::new([FlowRoom::zeroed(); 2]), capacity: 1 << 20 }
+    }
+}
+
+impl Flows for Memory {
+    fn walk(&self, table: MapName, visit: &mut dyn FnMut(&[Tuple], &[Flow])) -> Result<(), MapError> {
+        let entries = self.tables.borrow().get(&table).cloned().unwrap_or_default();
+        entries.into_iter().for_each(|(key, entry)| visit(&[key], &[entry]));
+        Ok(())
+    }
+
+    fn remove(&self, table: MapName, keys: &[Tuple]) -> Result<(), MapError> {
+        self.tables.borrow_mut().entry(table).or_default().retain(|key, _| !keys.contains(key));
+        Ok(())
+    }
+
+    fn capacity(&self, _: MapName) -> u32 {
+        self.capacity
+    }
+
+    fn room(&self, class: Class) -> FlowRoom {
+        self.rooms.borrow()[class as usize]
+    }
+
+    fn count_embryonic(&self, class: Class, by: i64) {
+        let count = &mut self.rooms.borrow_mut()[class as usize].embryonic;
+        *count = count.wrapping_add_signed(by);
+    }
+
+    fn end_spill(&self, class: Class, seen: FlowRoom) {
+        let room = &mut self.rooms.borrow_mut()[class as usize];
+        if room.spilled == seen.spilled {
+            room.spilled = 0;
+        }
+    }
+}
+
+impl Memory {
+    fn put(&self, table: MapName, key: Tuple, to: Tuple, flags: FlowFlags, seen: u32) {
+        let (service, backend, generation) = (ServiceId(1), BackendId(1), Generation(1));
+        let entry = Flow { to, service, backend, generation, flags, seen, checked: seen, hop: NextHop::NONE };
+        self.tables.borrow_mut().entry(table).or_default().insert(key, entry);
+    }
+
+    /// Both entries of the flow of client port `port`.
+    fn pair(&self, table: MapName, proto: Proto, port: u16, flags: [FlowFlags; 2], seen: [u32; 2]) {
+        let key = tuple(port, 1, proto);
+        let to = tuple(port, 2, proto);
+        self.put(table, key, to, flags[0].with(FlowFlags::FORWARD), seen[0]);
+        self.put(table, to.reversed(), key.reversed(), flags[1], seen[1]);
+    }
+
+    fn left(&self) -> usize {
+        self.tables.borrow().values().map(HashMap::len).sum()
+    }
+
+    fn sweep(&self, now: u32) -> Swept {
+        sweep(self, &Timeouts::default(), || now).expect("memory does not fail")
+    }
+}
+
+fn tuple(port: u16, to: u8, proto: Proto) -> Tuple {
+    let addr = |last: u8| Addr::v4_word(u32::from_ne_bytes([192, 0, 2, last]));
+    Tuple::new(addr(9), Port::new(port), addr(to), Port::new(80), proto)
+}
+
+const NONE: FlowFlags = FlowFlags(0);
+const EST: FlowFlags = FlowFlags::ESTABLISHED;
+
+#[test]
+fn pairs_go_together() {
+    let flows = Memory::default();
+    flows.pair(MapName::FlowsSpill, Proto::TCP, 1, [NONE; 2], [0, 50_000]);
+    flows.pair(MapName::Flows, Proto::TCP, 2, [EST; 2], [0; 2]);
+    flows.pair(MapName::FlowsAnySpill, Proto::UDP, 3, [NONE; 2], [0; 2]);
+    flows.pair(MapName::FlowsAny, Proto::UDP, 4, [NONE, FlowFlags::ANSWERED], [0; 2]);
+    assert_eq!(flows.sweep(29_000), Swept { entries: [2; 4], expired: [0; 4] });
+    assert_eq!(flows.sweep(30_000), Swept { entries: [2, 2, 2, 0], expired: [0, 0, 0, 2] });
+    assert_eq!(flows.sweep(100_000), Swept { entries: [2, 2, 2, 0], expired: [0; 4] });
+    assert_eq!(flows.sweep(110_000), Swept { entries: [2, 0, 2, 0], expired: [0, 2, 0, 0] });
+    assert_eq!(flows.sweep(86_400_000), Swept { entries: [0; 4], expired: [2, 0, 2, 0] });
+    assert_eq!(flows.left(), 0);
+}
+
+#[test]
+fn a_flow_between_two_tables_is_one() {
+    let flows = Memory::default();
+    let (key, to) = (tuple(1, 1, Proto::TCP), tuple(1, 2, Proto::TCP));
+    flows.put(MapName::FlowsSpill, key, to, FlowFlags::FORWARD, 0);
+    flows.put(MapName::Flows, to.reversed(), key.reversed(), EST, 0);
+    assert_eq!(flows.sweep(3_600_000).expired, [0; 4]);
+    assert_eq!(flows.sweep(86_400_000).expired.iter().sum::<u32>(), 2);
+}
+
+#[test]
+fn what_had_a_packet_during_the_sweep_stays() {
+    let flows = Memory::default();
+    flows.pair(MapName::FlowsAny, Proto::UDP, 1, [NONE, FlowFlags::ANSWERED], [0; 2]);
+    let asked = std::cell::Cell::new(0);
+    let clock = || {
+        if asked.replace(asked.get() + 1) == 1 {
+            flows.pair(MapName::FlowsAny, Proto::UDP, 1, [NONE, FlowFlags::ANSWERED], [200_000; 2]);
+        }
+        200_000
+    };
+    let swept = sweep(&flows, &Timeouts::default(), clock).expect("memory does not fail");
+    assert_eq!((swept.expired, flows.left()), ([0; 4], 2));
+}
+
+#[test]
+fn another_flow_that_took_the_tuple_stays() {
+    let flows = Memory::default();
+    flows.pair(MapName::Flows, Proto::TCP, 1, [EST.with(FlowFlags::FIN); 2], [0; 2]);
+    let asked = std::cell::Cell::new(0);
+    let key = tuple(1, 1, Proto::TCP);
+    let clock = || {
+        if asked.replace(asked.get() + 1) == 1 {
+            flows.put(MapName::Flows, key, tuple(1, 3, Proto::TCP), FlowFlags::FORWARD, 0);
+        }
+        60_000
+    };
+    let swept = sweep(&flows, &Timeouts::default(), clock).expect("memory does not fail");
+    assert_eq!((swept.expired.iter().sum::<u32>(), flows.left()), (1, 1), "the old reply's entry goes, the new client's stays");
+}
+
+#[test]
+fn embryonic_flows_that_expire_leave_the_count() {
+    let flows = Memory::default();
+    (1..=5).for_each(|port| flows.pair(MapName::Flows, Proto::TCP, port, [NONE; 2], [0; 2]));
+    flows.pair(MapName::Flows, Proto::TCP, 6, [EST, NONE], [0; 2]);
+    flows.count_embryonic(Class::Tcp, 5);
+    flows.sweep(59_000);
+    assert_eq!(flows.room(Class::Tcp).embryonic, 5);
+    flows.sweep(60_000);
+    assert_eq!((flows.room(Class::Tcp).embryonic, flows.left()), (0, 2));
+}
+
+#[test]
+fn a_count_that_is_off_is_put_right_and_a_little_is_nothing() {
+    for (counted, after) in [(-1_000, -54), (1_000, 74), (0, 0), (60, 60), (10, 10)] {
+        let flows = Memory::default();
+        (1..=10).for_each(|port| flows.pair(MapName::FlowsAny, Proto::UDP, port, [NONE; 2], [0; 2]));
+        flows.count_embryonic(Class::Any, counted);
+        flows.sweep(1_000);
+        assert_eq!(flows.room(Class::Any).embryonic.cast_signed(), after, "{counted}");
+    }
+}
+
+#[test]
+fn a_spill_ends_once_it_is_empty_and_nobody_is_on_the_way_there() {
+    let flows = Memory::default();
+    flows.pair(MapName::FlowsSpill, Proto::TCP, 1, [NONE; 2], [5_000; 2]);
+    flows.rooms.borrow_mut()[0].spilled = 5_000;
+    flows.sweep(64_000);
+    assert!(flows.room(Class::Tcp).spills(), "a flow stands there");
+    flows.rooms.borrow_mut()[0].spilled = 64_500;
+    flows.sweep(65_400);
+    assert!(flows.left() == 0 && flows.room(Class::Tcp).spills(), "one may be on the way");
+    flows.sweep(65_500);
+    assert!(!flows.room(Class::Tcp).spills());
+}
+
+#[test]
+fn a_table_that_fills_lets_closed_flows_go_soon_and_then_idle_ones() {
+    let mut flows = Memory { capacity: 64, ..Memory::default() };
+    let closed = EST.with(FlowFlags::FIN);
+    (1..=10).for_each(|port| flows.pair(MapName::Flows, Proto::TCP, port, [closed, FlowFlags::FIN], [100_000; 2]));
+    (11..=20).for_each(|port| flows.pair(MapName::Flows, Proto::TCP, port, [EST, NONE], [u32::from(port) * 100; 2]));
+    assert_eq!(flows.sweep(106_000).expired[0], 0, "40 of 64 entries");
+    flows.capacity = 48;
+    assert_eq!(flows.sweep(106_000).expired[0], 20, "40 of 48: the closed ones go");
+    (21..=29).for_each(|port| flows.pair(MapName::Flows, Proto::TCP, port, [EST, NONE], [105_000; 2]));
+    flows.capacity = 36;
+    let swept = flows.sweep(106_000);
+    assert!((3..=4).contains(&(swept.expired[0] / 2)), "38 of 36: those idle for longest, until an eighth is free: {swept:?}");
+    assert!(flows.tables.borrow()[&MapName::Flows].contains_key(&tuple(20, 1, Proto::TCP)));
+    flows.capacity = 16;
+    flows.sweep(106_000);
+    assert_eq!(flows.left(), 18, "those with a packet within the last minute stay, whatever the room");
+}
