@@ -1,14 +1,16 @@
-//! One lane of a race: a client that works in its own slots of a common clock, and the server it talks to. Each is a process of its
-//! own, since it must be in a pod's cgroup.
+//! Races: clients that work in slots of a common clock, and the servers they talk to. Each is a process in its pod's cgroup, one for
+//! all lanes of a pod: two processes would differ by a percent, by where their memory lies.
 //!
-//! Invariant: nothing is retried; a connection that fails ends the lane with an error.
+//! Invariant: nothing is retried; a connection that fails ends the race with an error.
 
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::net::{Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 
 use anyhow::{Context, Result, bail};
+use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
 use serde::{Deserialize, Serialize};
@@ -16,14 +18,20 @@ use sluice_tests::Host;
 
 /// Where clients, servers and forwarding run; everything else keeps to CPU 0.
 const CPU: &str = "1";
-const SLOT_NS: i64 = 16_000_000;
+const REQUESTS_NS: i64 = 16_000_000;
+const STREAM_NS: i64 = 64_000_000;
+/// Before the end of a stream's slot: the buffers empty in it, else the next lane would pay for that.
+const DRAIN_NS: i64 = 1_000_000;
 /// Slots at the end of each round in which nobody works. The kernel takes a twentieth of each second from those who are ahead of
 /// all else, for whoever waits: it shall not be in the middle of a slot.
-const REST: i64 = 1;
+const REST: usize = 1;
 /// From the start of the clients to the first slot.
 const LEAD_NS: i64 = 1_500_000_000;
 const REQUEST: usize = 64;
 const CHUNK: usize = 128 << 10;
+/// Of a stream's sender and of its receiver: all that `net.core.wmem_max` and `rmem_max` allow by default. Left to themselves, buffers
+/// grow differently with each connection, and what is in flight leaves the caches.
+const BUFFER: usize = 208 << 10;
 const STREAM: u8 = b'S';
 
 /// What a client does in its slots.
@@ -31,8 +39,17 @@ const STREAM: u8 = b'S';
 pub enum Work {
     /// Connects, sends a request, reads the answer, closes.
     Requests,
-    /// Sends over one connection.
+    /// Sends over a new connection, until all has arrived.
     Stream,
+}
+
+impl Work {
+    fn slot_ns(self) -> i64 {
+        match self {
+            Self::Requests => REQUESTS_NS,
+            Self::Stream => STREAM_NS,
+        }
+    }
 }
 
 /// A client and where it goes.
@@ -41,14 +58,27 @@ pub struct Lane<'a> {
     pub to: SocketAddr,
 }
 
+/// What one client does: its own lanes of a race, by their places among all.
 #[derive(Serialize, Deserialize)]
 struct Task {
-    to: SocketAddr,
+    own: Vec<(usize, SocketAddr)>,
+    lanes: usize,
     work: Work,
     start_ns: i64,
-    lane: i64,
-    lanes: i64,
-    rounds: i64,
+    rounds: usize,
+}
+
+impl Task {
+    /// The own lanes of a round in their order, each with its slot's begin. Every other round runs backwards, so that no lane is
+    /// always the one after another.
+    fn slots(&self, round: usize) -> Vec<(usize, i64)> {
+        let turn = |place: usize| if round.is_multiple_of(2) { place } else { self.lanes - 1 - place };
+        let slot = |place: usize| round * (self.lanes + REST) + turn(place);
+        let begin = |place: usize| self.start_ns + slot(place) as i64 * self.work.slot_ns();
+        let mut slots: Vec<_> = self.own.iter().enumerate().map(|(index, (place, _))| (index, begin(*place))).collect();
+        slots.sort_by_key(|(_, begin)| *begin);
+        slots
+    }
 }
 
 /// Starts a server on `ports` of a host; it ends with the rig.
@@ -63,23 +93,35 @@ pub fn serve(host: &Host, ports: &[u16]) -> Result<Child> {
 
 /// Lets lanes take turns and returns the rate of each in each round.
 pub fn race(lanes: &[Lane<'_>], work: Work, rounds: usize) -> Result<Vec<Vec<f64>>> {
+    let mut hosts: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    lanes.iter().enumerate().for_each(|(place, lane)| hosts.entry(lane.from.name()).or_default().push(place));
     let start_ns = now_ns()? + LEAD_NS;
-    let start = |(place, lane): (usize, &Lane<'_>)| -> Result<Child> {
-        let task = Task { to: lane.to, work, start_ns, lane: place as i64, lanes: lanes.len() as i64, rounds: rounds as i64 };
-        let mut command = pinned(lane.from)?;
-        command.args(["client", &serde_json::to_string(&task)?]).stdout(Stdio::piped());
-        lane.from.spawn_command(command)
+    let start = |places: &Vec<usize>| -> Result<Child> {
+        let own = places.iter().map(|&place| (place, lanes[place].to)).collect();
+        start_client(lanes[places[0]].from, &Task { own, lanes: lanes.len(), work, start_ns, rounds })
     };
-    let children: Vec<Child> = lanes.iter().enumerate().map(start).collect::<Result<_>>()?;
+    let children: Vec<Child> = hosts.values().map(start).collect::<Result<_>>()?;
+    // All have ended before the first error is told.
     let outputs: Vec<_> = children.into_iter().map(Child::wait_with_output).collect();
-    let rates = |output: std::io::Result<std::process::Output>| -> Result<Vec<f64>> {
-        let output = output?;
-        if !output.status.success() {
-            bail!("a client failed; the reason is above");
-        }
-        Ok(serde_json::from_slice(&output.stdout)?)
-    };
-    outputs.into_iter().map(rates).collect()
+    let mut rates = vec![Vec::new(); lanes.len()];
+    for (places, output) in hosts.values().zip(outputs) {
+        let found = rates_of(&output?)?;
+        places.iter().zip(found).for_each(|(&place, found)| rates[place] = found);
+    }
+    Ok(rates)
+}
+
+fn start_client(from: &Host, task: &Task) -> Result<Child> {
+    let mut command = pinned(from)?;
+    command.args(["client", &serde_json::to_string(task)?]).stdout(Stdio::piped());
+    from.spawn_command(command)
+}
+
+fn rates_of(output: &Output) -> Result<Vec<Vec<f64>>> {
+    if !output.status.success() {
+        bail!("a client failed; the reason is above");
+    }
+    Ok(serde_json::from_slice(&output.stdout)?)
 }
 
 fn pinned(host: &Host) -> Result<Command> {
@@ -91,7 +133,12 @@ fn pinned(host: &Host) -> Result<Command> {
 
 /// The whole life of a server.
 pub fn run_server(ports: &[u16]) -> Result<()> {
-    let listen = |port: &u16| TcpListener::bind((Ipv6Addr::UNSPECIFIED, *port)).context("a port to listen on");
+    let listen = |port: &u16| -> Result<TcpListener> {
+        let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, *port)).context("a port to listen on")?;
+        // Its connections inherit it.
+        setsockopt(&listener, sockopt::RcvBuf, &BUFFER)?;
+        Ok(listener)
+    };
     let listeners = ports.iter().map(listen).collect::<Result<Vec<_>>>()?;
     std::io::stdout().write_all(b".")?;
     std::io::stdout().flush()?;
@@ -107,11 +154,9 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
     let mut buffer = vec![0; 1];
     stream.read_exact(&mut buffer)?;
     if buffer[0] == STREAM {
-        thread::spawn(move || {
-            let mut buffer = vec![0; 2 * CHUNK];
-            while stream.read(&mut buffer).is_ok_and(|length| length > 0) {}
-        });
-        return Ok(());
+        let mut buffer = vec![0; 2 * CHUNK];
+        while stream.read(&mut buffer)? > 0 {}
+        return stream.write_all(b".");
     }
     let mut rest = [0; REQUEST];
     stream.read_exact(&mut rest[1..])?;
@@ -123,19 +168,20 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
     }
 }
 
-/// The whole life of a client: prints its rate in each of its slots.
+/// The whole life of a client: prints the rates of each of its lanes.
 pub fn run_client(task: &str) -> Result<()> {
     let task: Task = serde_json::from_str(task)?;
-    let stream = if task.work == Work::Stream { Some(open_stream(task.to)?) } else { None };
-    request(task.to)?;
-    let mut rates = Vec::new();
+    task.own.iter().try_for_each(|(_, to)| request(*to))?;
+    let mut rates = vec![Vec::new(); task.own.len()];
     for round in 0..task.rounds {
-        let begin = task.start_ns + (round * (task.lanes + REST) + task.lane) * SLOT_NS;
-        sleep_until(begin)?;
-        rates.push(match &stream {
-            Some(stream) => rate(begin + SLOT_NS, || send(stream))?,
-            None => rate(begin + SLOT_NS, || request(task.to))?,
-        });
+        for (index, begin) in task.slots(round) {
+            let (to, end) = (task.own[index].1, begin + task.work.slot_ns());
+            sleep_until(begin)?;
+            rates[index].push(match task.work {
+                Work::Stream => stream(to, end)?,
+                Work::Requests => rate(end, || request(to))?,
+            });
+        }
     }
     println!("{}", serde_json::to_string(&rates)?);
     Ok(())
@@ -162,14 +208,21 @@ fn request(to: SocketAddr) -> Result<()> {
     stream.read_exact(&mut buffer).with_context(|| format!("the answer of {to}"))
 }
 
-fn open_stream(to: SocketAddr) -> Result<TcpStream> {
+/// Sends over one connection until `end` and returns how many chunks the server took in a second, from connect() to the server's
+/// word that it has them all.
+fn stream(to: SocketAddr, end: i64) -> Result<f64> {
+    let begin = now_ns()?;
     let mut stream = TcpStream::connect(to).with_context(|| format!("connect to {to}"))?;
+    setsockopt(&stream, sockopt::SndBuf, &BUFFER)?;
     stream.write_all(&[STREAM])?;
-    Ok(stream)
-}
-
-fn send(mut stream: &TcpStream) -> Result<()> {
-    Ok(stream.write_all(&[0; CHUNK])?)
+    let mut sent = 0.0;
+    while now_ns()? < end - DRAIN_NS {
+        stream.write_all(&[0; CHUNK])?;
+        sent += 1.0;
+    }
+    stream.shutdown(Shutdown::Write)?;
+    stream.read_exact(&mut [0]).with_context(|| format!("the last word of {to}"))?;
+    Ok(sent * 1e9 / (now_ns()? - begin) as f64)
 }
 
 fn now_ns() -> Result<i64> {
