@@ -5,6 +5,9 @@
 
 use std::collections::BTreeSet;
 
+const SLOW: &str = " has been running for over ";
+const TOO_LONG: &str = "(ended by the runner: it took too long)";
+
 /// What one program's tests came to.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
@@ -20,6 +23,17 @@ pub struct Outcome {
     pub details: Vec<String>,
 }
 
+/// How a program came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// By itself; it called that a success.
+    Good,
+    /// By itself or by a signal.
+    Bad,
+    /// By the runner, which lost its patience.
+    TooLong,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Section {
     Progress,
@@ -31,6 +45,8 @@ enum Section {
 pub struct Parser {
     section: Section,
     running: Option<String>,
+    /// Tests of which libtest says that they take long; it says so only where several run at once.
+    slow: BTreeSet<String>,
     speaker: String,
     passed: BTreeSet<String>,
     outcome: Outcome,
@@ -43,6 +59,7 @@ impl Parser {
         Self {
             section: Section::Progress,
             running: None,
+            slow: BTreeSet::new(),
             speaker: String::new(),
             passed: BTreeSet::new(),
             outcome: Outcome::default(),
@@ -69,18 +86,29 @@ impl Parser {
         false
     }
 
-    /// What it came to, given that the program ended by itself and whether it called that a success.
-    pub fn finish(mut self, success: bool) -> Outcome {
-        if let Some(name) = self.running.take() {
-            self.outcome.failed.push(format!("{name} (the program ended in it)"));
-        } else if !self.complete || (!success && self.outcome.failed.is_empty()) {
-            self.outcome.failed.push("(the program ended early)".to_owned());
+    /// What it came to.
+    pub fn finish(mut self, ending: Ending) -> Outcome {
+        let failed = &mut self.outcome.failed;
+        if ending == Ending::TooLong {
+            let hung: Vec<String> = self.running.take().into_iter().chain(self.slow).collect();
+            failed.extend(hung.iter().map(|name| format!("{name} {TOO_LONG}")));
+            if hung.is_empty() {
+                failed.push(TOO_LONG.to_owned());
+            }
+        } else if let Some(name) = self.running.take() {
+            failed.push(format!("{name} (the program ended in it)"));
+        } else if !self.complete || (ending == Ending::Bad && failed.is_empty()) {
+            failed.push("(the program ended early)".to_owned());
         }
         self.outcome.passed = self.passed.len();
         self.outcome
     }
 
     fn progress(&mut self, line: &str) -> bool {
+        if let Some(name) = line.strip_prefix("test ").and_then(|rest| rest.split_once(SLOW)).map(|(name, _)| name) {
+            self.slow.insert(name.to_owned());
+            return false;
+        }
         if let Some((name, result)) = announced(line) {
             self.running = Some(name.to_owned());
             self.result(result);
@@ -92,6 +120,7 @@ impl Parser {
     /// Ends the running test if the text ends with a verdict.
     fn result(&mut self, text: &str) -> bool {
         let Some(name) = self.running.take() else { return false };
+        self.slow.remove(&name);
         if text.ends_with("ok") {
             self.passed.insert(name);
         } else if text.ends_with("FAILED") {

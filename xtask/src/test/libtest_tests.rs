@@ -1,13 +1,13 @@
 //! Output of real test programs, whole, cut off and disturbed.
 
-use super::{Outcome, Parser};
+use super::{Ending, Outcome, Parser};
 
-fn parse(text: &str, success: bool) -> Outcome {
+fn parse(text: &str, ending: Ending) -> Outcome {
     let mut parser = Parser::new();
     for line in text.lines() {
         parser.line(line);
     }
-    parser.finish(success)
+    parser.finish(ending)
 }
 
 fn names(pairs: &[(String, String)]) -> Vec<(&str, &str)> {
@@ -22,7 +22,7 @@ fn passed_failed_ignored_and_skipped_each_count_once() {
         REPORT: 3 ms\nnoise\n\nsuccesses:\n    a::good\n    a::lame\n\nfailures:\n\n\
         ---- a::bad stdout ----\nassertion failed\n\nfailures:\n    a::bad\n\n\
         test result: FAILED. 3 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out\n";
-    let outcome = parse(text, false);
+    let outcome = parse(text, Ending::Bad);
     assert_eq!(outcome.passed, 2);
     assert_eq!(outcome.failed, ["a::bad"]);
     assert_eq!(names(&outcome.skipped), [("a::old", "needs a modem"), ("a::lame", "no netkit in this kernel")]);
@@ -32,16 +32,28 @@ fn passed_failed_ignored_and_skipped_each_count_once() {
 
 #[test]
 fn a_child_that_writes_into_the_line_hides_no_verdict() {
-    let outcome = parse("test a ... listening on 80\nok\ntest b ... \nmore noise\nFAILED\ntest result: FAILED.", false);
+    let outcome = parse("test a ... listening on 80\nok\ntest b ... \nmore noise\nFAILED\ntest result: FAILED.", Ending::Bad);
     assert_eq!(outcome.passed, 1);
     assert_eq!(outcome.failed, ["b"]);
 }
 
 #[test]
 fn a_program_that_dies_is_a_failure() {
-    let outcome = parse("test a ... ok\ntest b ... ", false);
+    let outcome = parse("test a ... ok\ntest b ... ", Ending::Bad);
     assert_eq!(outcome.passed, 1);
     assert_eq!(outcome.failed, ["b (the program ended in it)"]);
-    assert_eq!(parse("", false).failed, ["(the program ended early)"]);
-    assert_eq!(parse("running 0 tests\ntest result: ok. 0 passed", true).failed, Vec::<String>::new());
+    assert_eq!(parse("", Ending::Bad).failed, ["(the program ended early)"]);
+    assert_eq!(parse("running 0 tests\ntest result: ok. 0 passed", Ending::Good).failed, Vec::<String>::new());
+}
+
+#[test]
+fn a_test_that_never_ends_is_named() {
+    let alone = parse("test a ... ok\ntest b ... ", Ending::TooLong);
+    assert_eq!(alone.passed, 1);
+    assert_eq!(alone.failed, ["b (ended by the runner: it took too long)"]);
+    let slow = "test c has been running for over 60 seconds\ntest d has been running for over 60 seconds\ntest d ... ok\n";
+    let beside_others = parse(slow, Ending::TooLong);
+    assert_eq!(beside_others.passed, 1);
+    assert_eq!(beside_others.failed, ["c (ended by the runner: it took too long)"]);
+    assert_eq!(parse("running 3 tests", Ending::TooLong).failed, ["(ended by the runner: it took too long)"]);
 }

@@ -42,6 +42,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
             return Ok(ExitCode::from(INTERRUPTED));
         }
     }
+    summary.expect_some(stages, options.only.as_deref());
     summary.print();
     let skips_allowed = env::var_os("CI").is_none_or(|value| value != "true");
     Ok(if summary.good(skips_allowed) { ExitCode::SUCCESS } else { ExitCode::FAILURE })

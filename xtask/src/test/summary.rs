@@ -8,6 +8,8 @@ use crate::test::stage::Stage;
 pub struct Summary {
     passed: usize,
     failed: Vec<(Stage, String)>,
+    /// Why nothing ran, if nothing did.
+    idle: Option<String>,
     skipped: Vec<(String, String)>,
 }
 
@@ -31,6 +33,13 @@ impl Summary {
         self.failed.push((stage, format!("the stage itself: {error:#}")));
     }
 
+    /// Counts a failure if no test ran: nobody asks for none, so `only` is misspelt or of another stage.
+    pub fn expect_some(&mut self, stages: &[Stage], only: Option<&str>) {
+        let Some(only) = only.filter(|_| self.passed + self.failed.len() + self.skipped.len() == 0) else { return };
+        let stages: Vec<&str> = stages.iter().map(|stage| stage.name()).collect();
+        self.idle = Some(format!("no test of {} has a name that contains {only}", stages.join(", ")));
+    }
+
     /// Prints skips, failures and how to repeat them, and last the one line of numbers.
     pub fn print(&self) {
         println!();
@@ -39,6 +48,9 @@ impl Summary {
         }
         for (stage, name) in &self.failed {
             println!("FAILED: {} {name}", stage.name());
+        }
+        if let Some(why) = &self.idle {
+            println!("FAILED: {why}");
         }
         if let Some((stage, name)) = self.failed.first() {
             let test = name.split(' ').nth(1).unwrap_or_default();
@@ -49,11 +61,15 @@ impl Summary {
 
     /// Failures always count; skips only where nothing may be skipped.
     pub fn good(&self, skips_allowed: bool) -> bool {
-        self.failed.is_empty() && (skips_allowed || self.skipped.is_empty())
+        self.failures() == 0 && (skips_allowed || self.skipped.is_empty())
     }
 
     fn line(&self) -> String {
-        format!("{} passed, {} failed, {} skipped", self.passed, self.failed.len(), self.skipped.len())
+        format!("{} passed, {} failed, {} skipped", self.passed, self.failures(), self.skipped.len())
+    }
+
+    fn failures(&self) -> usize {
+        self.failed.len() + usize::from(self.idle.is_some())
     }
 }
 
@@ -72,5 +88,24 @@ mod tests {
         summary.broken(Stage::Kernel, &anyhow::anyhow!("not root"));
         assert_eq!(summary.line(), "2 passed, 1 failed, 1 skipped");
         assert!(!summary.good(true));
+    }
+
+    #[test]
+    fn a_name_that_no_test_has_is_a_failure() {
+        let mut summary = Summary::default();
+        summary.expect_some(&[Stage::Unit], None);
+        assert!(summary.good(true));
+        summary.expect_some(&[Stage::Kernel, Stage::Api], Some("no_such_test"));
+        assert_eq!(summary.line(), "0 passed, 1 failed, 0 skipped");
+        assert_eq!(summary.idle.as_deref(), Some("no test of kernel, api has a name that contains no_such_test"));
+        assert!(!summary.good(true));
+    }
+
+    #[test]
+    fn a_name_that_some_test_has_is_none() {
+        let mut summary = Summary::default();
+        summary.add(Stage::Unit, "p", Outcome { passed: 1, ..Outcome::default() });
+        summary.expect_some(&[Stage::Unit], Some("sums"));
+        assert!(summary.good(true));
     }
 }
