@@ -105,7 +105,7 @@ impl Site {
         let body = match &self.app {
             App::Vote { store } => match path.strip_prefix("/vote/") {
                 Some(key) => {
-                    super::store::ask(*store, &format!("add {key} 1")).map(|sum| format!("one vote for {key}, {sum} waiting"))
+                    super::store::ask(*store, &format!("add {key} 1")).map(|sum| format!("vote for {key}, {sum} waiting"))
                 }
                 None => Ok("vote with GET /vote/cats or /vote/dogs".to_owned()),
             },

@@ -10,7 +10,7 @@ use sluice_tests::{Agent, Family, Host, Proto, wait};
 use super::apps::{HELLO, RESULT, VOTE, hello_address};
 use super::loads::Loads;
 use super::story::Story;
-use super::table;
+use super::{table, titles};
 
 /// How long a new Service may take until it answers.
 const PROGRAMMED: Duration = Duration::from_secs(5);
@@ -28,14 +28,14 @@ pub fn tell(story: &mut Story<'_>) -> Result<bool> {
     let calm = compare_latencies(story)?;
     let (client, cluster) = (story.client.clone(), story.cluster);
     story.loads = Some(Loads::start(cluster, &client)?);
-    story.screen.chapter("From here on 200 new connections a second each from outside and from a pod, IPv4 and IPv6");
+    story.screen.chapter(titles::LOADS);
     story.pause(Duration::from_secs(1));
     a_pod_turns_unready(story)?;
     a_pod_is_replaced(story)?;
     rolling_update(story)?;
     agents_are_killed(story)?;
     let totals = story.loads.take().context("the clients do not run")?.finish()?;
-    story.screen.chapter("What became of all requests");
+    story.screen.chapter(titles::TOTALS);
     for line in table::lines(&totals, &calm) {
         story.screen.line(&line);
     }
@@ -48,7 +48,7 @@ pub fn tell(story: &mut Story<'_>) -> Result<bool> {
 }
 
 fn agents_start(story: &mut Story<'_>) -> Result<()> {
-    story.screen.chapter("Two nodes, a pod network between them, a client outside; sluice starts on both nodes");
+    story.screen.chapter(titles::START);
     let begin = Instant::now();
     story.agents.iter_mut().try_for_each(Agent::launch)?;
     story.agents.iter_mut().try_for_each(Agent::wait_healthy)?;
@@ -57,7 +57,7 @@ fn agents_start(story: &mut Story<'_>) -> Result<()> {
 }
 
 fn hello_answers(story: &mut Story<'_>) -> Result<()> {
-    story.screen.chapter("hello-k8s: two pods behind NodePort 30007");
+    story.screen.chapter(titles::HELLO);
     let written = story.apps.deploy_hello()?;
     let cluster = story.cluster;
     for node in cluster.nodes() {
@@ -96,7 +96,7 @@ fn answers(story: &mut Story<'_>, from: &Host, to: SocketAddr) -> Result<()> {
 }
 
 fn voting_works(story: &mut Story<'_>) -> Result<()> {
-    story.screen.chapter("A voting app over both nodes: vote on 30035, result on 31061, redis and db behind ClusterIPs");
+    story.screen.chapter(titles::VOTE);
     story.apps.deploy_vote()?;
     let cluster = story.cluster;
     let outside = cluster.outside();
@@ -111,14 +111,14 @@ fn voting_works(story: &mut Story<'_>) -> Result<()> {
     ];
     for (from, to, path) in votes {
         let page = from.get(to, path)?;
-        story.check(page.status == 200, &format!("{} → http://{to}{path}: {}", from.name(), text(&page)));
+        story.check(page.status == 200, &asked(from, to, path, &page));
     }
     let all = wait::until(PROGRAMMED, "the votes", || good(outside.get(at(0, RESULT), "/").ok()?).filter(counted));
     let page = all.or_else(|_| outside.get(at(0, RESULT), "/"))?;
-    story.check(counted(&page), &format!("outside → http://{}: {}", at(0, RESULT), text(&page)));
+    story.check(counted(&page), &asked(outside, at(0, RESULT), "", &page));
     for (node, to) in [(0, local(RESULT)), (1, local(RESULT))] {
         let page = cluster.node(node).get(to, "/")?;
-        story.check(counted(&page), &format!("{} → http://{to}: {}", cluster.node(node).name(), text(&page)));
+        story.check(counted(&page), &asked(cluster.node(node), to, "", &page));
     }
     Ok(())
 }
@@ -131,12 +131,12 @@ fn good(page: PageReport) -> Option<PageReport> {
     (page.status == 200).then_some(page)
 }
 
-fn text(page: &PageReport) -> &str {
-    page.failure.as_deref().unwrap_or(&page.body)
+fn asked(from: &Host, to: SocketAddr, path: &str, page: &PageReport) -> String {
+    format!("{} → {to}{path}: {}", from.name(), page.failure.as_deref().unwrap_or(&page.body))
 }
 
 fn compare_latencies(story: &mut Story<'_>) -> Result<LoadReport> {
-    story.screen.chapter("Three calm seconds: through the Service, and beside it the pods dialled directly");
+    story.screen.chapter(titles::CALM);
     let pods: Vec<_> = story.apps.hello().iter().map(|member| member.pod.at(Family::V4, HELLO[2])).collect();
     let direct = |label: &str| pods.iter().map(|&to| Target::named(label, Proto::Tcp, to)).collect();
     let service = |label: &str, to| vec![Target::named(label, Proto::Tcp, to)];
@@ -158,7 +158,7 @@ fn compare_latencies(story: &mut Story<'_>) -> Result<LoadReport> {
 }
 
 fn a_pod_turns_unready(story: &mut Story<'_>) -> Result<()> {
-    story.screen.chapter("hello-1 turns unready: it gets no more requests");
+    story.screen.chapter(titles::UNREADY);
     story.apps.set_ready("hello-1", false);
     let written = story.apps.publish()?;
     story.pause(Duration::from_secs(2));
@@ -178,12 +178,12 @@ fn last_request(story: &mut Story<'_>, name: &str, written: u64) {
 }
 
 fn a_pod_is_replaced(story: &mut Story<'_>) -> Result<()> {
-    story.screen.chapter("hello-2 is deleted, hello-3 replaces it");
+    story.screen.chapter(titles::REPLACED);
     replace(story, "hello-2", 1, "hello-3")
 }
 
 fn rolling_update(story: &mut Story<'_>) -> Result<()> {
-    story.screen.chapter("A rolling update replaces both pods");
+    story.screen.chapter(titles::UPDATE);
     replace(story, "hello-1", 0, "hello-v2-1")?;
     replace(story, "hello-3", 1, "hello-v2-2")
 }
@@ -203,7 +203,7 @@ fn replace(story: &mut Story<'_>, old: &str, node: usize, new: &str) -> Result<(
 }
 
 fn agents_are_killed(story: &mut Story<'_>) -> Result<()> {
-    story.screen.chapter("SIGKILL for both agents; the kernel goes on by itself; then they come back");
+    story.screen.chapter(titles::KILLED);
     let before = story.progress();
     story.agents.iter_mut().try_for_each(Agent::kill)?;
     story.pause(Duration::from_millis(1500));

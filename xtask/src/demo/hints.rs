@@ -1,5 +1,7 @@
 //! What to try in a cluster that was left up.
 
+use std::process::{Command, Stdio};
+
 use anyhow::Result;
 use sluice_tests::Cluster;
 
@@ -14,7 +16,7 @@ pub fn print(cluster: &Cluster) -> Result<()> {
     let address = node.ip(sluice_tests::Family::V4);
     println!("\nThe cluster stays up. A shell on {}, as one of its processes:", node.name());
     println!("  sh -c 'echo $$ > {cgroup}/cgroup.procs; exec nsenter --net=/run/netns/{} bash'", node.netns().name());
-    println!("and there:");
+    println!("and there{}:", if has_curl() { "" } else { " (after: apt-get install curl)" });
     println!("  curl localhost:{}; curl localhost:{VOTE}/vote/cats; curl localhost:{RESULT}", HELLO[1]);
     for command in ["services", "backends", "flows", "status"] {
         println!("  {sluice} {command} --bpffs {pins}");
@@ -23,4 +25,8 @@ pub fn print(cluster: &Cluster) -> Result<()> {
     println!("The manifests, to edit: {}/manifests", cluster.scratch().display());
     println!("To remove it all: cargo xtask demo --clean");
     Ok(())
+}
+
+fn has_curl() -> bool {
+    Command::new("curl").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
 }

@@ -11,5 +11,6 @@ mod run;
 mod screen;
 mod story;
 mod table;
+mod titles;
 
 pub use run::{Options, run};

@@ -102,7 +102,9 @@ impl<'a> Story<'a> {
         if self.frames.len() > WINDOW + 1 {
             self.frames.pop_front();
         }
-        if let (Some((then, old)), Some((at, new))) = (self.frames.front(), self.frames.back()) {
+        if let (Some((then, old)), Some((at, new))) = (self.frames.front(), self.frames.back())
+            && then < at
+        {
             let lines = block(old, new, at.duration_since(*then).as_secs_f64());
             self.screen.block(&lines);
         }

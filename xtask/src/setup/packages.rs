@@ -55,7 +55,7 @@ fn install(names: &[&str]) -> Result<()> {
 
 fn apt_get() -> Command {
     let mut command = Command::new("/usr/bin/apt-get");
-    command.env("DEBIAN_FRONTEND", "noninteractive").args(["-o", "DPkg::Lock::Timeout=300"]);
+    command.env("DEBIAN_FRONTEND", "noninteractive").args(["-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Use-Pty=0"]);
     command
 }
 
