@@ -1,17 +1,31 @@
 //! The wanted table: plain values between `compile` and `sync`. No ids here, no kernel, no Kubernetes.
 
-use proxy_common::abi::{Addr, BackendState, FrontendKey, FrontendKind, Port, ServiceName};
+use proxy_common::abi::{Addr, BackendState, FrontendKey, FrontendKind, Port, ServiceFlags, ServiceName};
 
 /// One service port in one family as it shall be.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WantedService {
     /// Who it is: namespace, name, port name, protocol (S4) and family.
     pub name: ServiceName,
+    /// Its place among those that want the same room: the lowest gets it (S9).
+    pub age: Age,
+    /// Which set serves whom, and what an empty one means.
+    pub flags: ServiceFlags,
     /// What clients dial, sorted by key. Each key stands in one service alone: `compile` has settled conflicts (S9).
     pub frontends: Vec<(FrontendKey, FrontendKind)>,
-    /// Every endpoint that serves, sorted by address and port, each once. New connections choose among those whose state has
-    /// [`BackendState::SELECTABLE`]; the others keep the flows they have (S7, S46).
+    /// Every endpoint that serves, sorted by address and port, each once. The state says in which sets one is that new
+    /// connections choose from (S16, S17); those in none keep the flows they have (S7, S46).
     pub backends: Vec<WantedBackend>,
+}
+
+/// When a Service was created, in seconds of Unix time; one without a time counts as newest (S9).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Age(i64);
+
+impl From<Option<i64>> for Age {
+    fn from(created: Option<i64>) -> Self {
+        Self(created.unwrap_or(i64::MAX))
+    }
 }
 
 /// One endpoint of a service port.
@@ -23,8 +37,22 @@ pub struct WantedBackend {
     pub port: Port,
     /// Whether it runs on this node (S8).
     pub local: bool,
-    /// Whether it serves, and whether new connections may choose it.
+    /// Whether it serves, and which sets it is in.
     pub state: BackendState,
+}
+
+impl WantedService {
+    /// A service port of policies Cluster, the newest of all.
+    pub fn new(name: ServiceName, frontends: Vec<(FrontendKey, FrontendKind)>, backends: Vec<WantedBackend>) -> Self {
+        let flags = ServiceFlags::ENDPOINTS.when(backends.iter().any(|backend| backend.state.is_chosen()));
+        Self { name, age: Age::from(None), flags, frontends, backends }
+    }
+
+    /// Whether the two are alike but for frontends.
+    pub fn differs_in_frontends_alone(&self, other: &Self) -> bool {
+        let Self { name, age, flags, frontends: _, backends } = self;
+        (name, age, flags, backends) == (&other.name, &other.age, &other.flags, &other.backends)
+    }
 }
 
 /// A difference between the table that was and the table that shall be.

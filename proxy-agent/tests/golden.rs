@@ -13,7 +13,7 @@ use proxy_agent::table::{Change, WantedBackend, WantedService};
 use proxy_agent::watch::Event;
 use proxy_agent::watch::files::parse;
 use proxy_agent::watch::objects::{Kind, Object, ObjectName};
-use proxy_common::abi::{BackendState, Family, FrontendKind, ServiceName};
+use proxy_common::abi::{BackendState, Family, FrontendKind, ServiceFlags, ServiceName};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -183,11 +183,11 @@ fn in_maps(maps: &MemoryMaps) -> String {
     let held = views.map(|view| {
         let backends = view.backends.iter();
         let backends = backends.map(|held| {
-            let selectable = held.state.0 & BackendState::SELECTABLE.0 != 0;
-            assert_eq!(held.chosen, selectable, "the set and the state of {}", held.addr);
+            assert_eq!(held.sets, held.state.sets(), "the sets and the state of {}", held.addr);
             WantedBackend { addr: held.addr, port: held.port, local: held.local, state: held.state }
         });
-        service(&WantedService { name: view.name, frontends: view.frontends, backends: backends.collect() })
+        let wanted = WantedService::new(view.name, view.frontends, backends.collect());
+        service(&WantedService { flags: view.flags, ..wanted })
     });
     held.collect()
 }
@@ -201,22 +201,33 @@ fn service(service: &WantedService) -> String {
             _ => writeln!(text, "  {kind_name} {}", SocketAddr::new(key.addr.into(), key.port.number())).unwrap(),
         }
     }
-    text.extend(service.backends.iter().map(backend));
-    if !service.backends.iter().any(is_selectable) {
+    let flags = service.flags;
+    for (flag, line) in [
+        (ServiceFlags::INTERNAL_LOCAL, "  internal traffic: Local set\n"),
+        (ServiceFlags::EXTERNAL_LOCAL, "  external traffic: Local set\n"),
+    ] {
+        text += if flags.has(flag) { line } else { "" };
+    }
+    let two = flags.has(ServiceFlags::INTERNAL_LOCAL) || flags.has(ServiceFlags::EXTERNAL_LOCAL);
+    text.extend(service.backends.iter().map(|held| backend(held, two)));
+    if !flags.has(ServiceFlags::ENDPOINTS) {
         text += "  reject\n";
     }
     text
 }
 
-fn backend(backend: &WantedBackend) -> String {
+/// Sets are named where there may be two.
+fn backend(backend: &WantedBackend, two: bool) -> String {
     let address = SocketAddr::new(backend.addr.into(), backend.port.number());
     let local = if backend.local { " local" } else { "" };
-    let state = if is_selectable(backend) { "" } else { " old clients only" };
+    let state = match backend.state.sets() {
+        BackendState::IN_CLUSTER if two => " [Cluster]",
+        BackendState::IN_LOCAL => " [Local]",
+        BackendState::IN_BOTH => " [Cluster, Local]",
+        BackendState::IN_CLUSTER => "",
+        _ => " old clients only",
+    };
     format!("  -> {address}{local}{state}\n")
-}
-
-fn is_selectable(backend: &WantedBackend) -> bool {
-    backend.state.0 & BackendState::SELECTABLE.0 != 0
 }
 
 fn name(name: &ServiceName) -> String {

@@ -1,16 +1,15 @@
 //! Random sequences of object changes. After each step the table, kept up to date change by change, equals the one that a new
 //! control plane compiles from the objects that are left, told in another order; and each frontend stands in one service.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use k8s_openapi::jiff::Timestamp;
-use kube::core::ObjectMeta;
+#[path = "random/objects.rs"]
+mod objects;
+
+use objects::{meta, node, service, slice};
 use proptest::prelude::*;
 use proxy_agent::control::Control;
 use proxy_agent::table::{Change, WantedService};
 use proxy_agent::watch::Event;
-use proxy_agent::watch::objects::{
-    Conditions, Endpoint, EndpointPort, EndpointSlice, Kind, Object, ObjectName, Service, ServicePort, ServiceSpec,
-};
+use proxy_agent::watch::objects::{Kind, Object, ObjectName, Service, ServicePort, ServiceSpec};
 use proxy_common::abi::ServiceName;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Instant;
@@ -25,80 +24,11 @@ enum Step {
     Take,
 }
 
-/// Few values each, so that everything collides; some make no sense.
-fn text(choices: &'static [&'static str]) -> impl Strategy<Value = String> {
-    prop::sample::select(choices).prop_map(str::to_owned)
-}
-
-fn number(choices: &'static [i64]) -> impl Strategy<Value = i64> {
-    prop::sample::select(choices)
-}
-
-fn service() -> impl Strategy<Value = Object> {
-    let port = (
-        text(&["", "a", "b"]),
-        text(&["TCP", "UDP", "SCTP", "x"]),
-        number(&[0, 80, 80, 81]),
-        number(&[0, 0, 30080, 30081, 70000]),
-    );
-    let port = port.prop_map(|(name, protocol, port, node_port)| ServicePort { name, protocol, port, node_port });
-    let address = text(&["10.96.0.1", "10.96.0.2", "fd00::1", "fd00::2", "None", "0.0.0.0", "127.0.0.1", ""]);
-    (
-        text(&["a", "b", "c", "d"]),
-        prop::option::of(0_i64..3),
-        prop::collection::vec(address, 0..3),
-        prop::collection::vec(port, 0..4),
-        text(&["ClusterIP", "ClusterIP", "ExternalName"]),
-        prop::bool::weighted(0.1),
-        prop::bool::weighted(0.1),
-    )
-        .prop_map(|(name, created, cluster_ips, ports, service_type, foreign, ranges)| {
-            let mut metadata = meta(name, foreign.then_some("service.kubernetes.io/service-proxy-name"));
-            metadata.creation_timestamp = created.map(|second| Time(Timestamp::from_second(second).unwrap()));
-            let ranges = if ranges { vec!["10.0.0.0/8".to_owned()] } else { Vec::new() };
-            let spec =
-                ServiceSpec { service_type, cluster_ips, ports, load_balancer_source_ranges: ranges, ..ServiceSpec::default() };
-            Object::Service(Service { metadata, spec, ..Service::default() })
-        })
-}
-
-fn slice() -> impl Strategy<Value = Object> {
-    let condition = || prop::option::of(any::<bool>());
-    let conditions = (condition(), condition(), condition());
-    let address = text(&["10.244.0.1", "10.244.0.2", "10.244.0.3", "fd00:244::1", "fd00:244::2", "127.0.0.1", "x"]);
-    let endpoint = (prop::collection::vec(address, 0..2), conditions, text(&["node-1", "node-2"]));
-    let endpoint = endpoint.prop_map(|(addresses, (ready, serving, terminating), node)| Endpoint {
-        addresses,
-        conditions: Conditions { ready, serving, terminating },
-        node_name: Some(node),
-        hints: None,
-    });
-    let port = (prop::option::of(text(&["", "a", "b"])), text(&["TCP", "UDP"]), prop::option::of(number(&[0, 8080, 8081])));
-    let port = port.prop_map(|(name, protocol, port)| EndpointPort { name, protocol: Some(protocol), port });
-    (
-        text(&["s1", "s2", "s3", "s4", "s5"]),
-        text(&["a", "b", "c", "d"]),
-        text(&["IPv4", "IPv4", "IPv6", "FQDN"]),
-        prop::collection::vec(endpoint, 0..4),
-        prop::collection::vec(port, 0..3),
-        prop::bool::weighted(0.1),
-    )
-        .prop_map(|(name, service, address_type, endpoints, ports, headless)| {
-            let mut metadata = meta(name, headless.then_some("service.kubernetes.io/headless"));
-            metadata.labels.get_or_insert_default().insert("kubernetes.io/service-name".into(), service);
-            Object::EndpointSlice(EndpointSlice { metadata, address_type, endpoints, ports })
-        })
-}
-
-fn meta(name: String, label: Option<&str>) -> ObjectMeta {
-    let labels = label.map(|label| BTreeMap::from([(label.to_owned(), String::new())]));
-    ObjectMeta { name: Some(name), namespace: Some("n".into()), labels, ..ObjectMeta::default() }
-}
-
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => service().prop_map(|object| Step::Apply(Box::new(object))),
         6 => slice().prop_map(|object| Step::Apply(Box::new(object))),
+        1 => node().prop_map(|object| Step::Apply(Box::new(object))),
         2 => any::<prop::sample::Index>().prop_map(Step::Delete),
         4 => Just(Step::Take),
     ]

@@ -50,11 +50,11 @@ fn pins(test: &str, capacity: &Capacity) -> Result<Pins> {
 fn service(number: u8, endpoints: u8) -> Result<Change> {
     let name = ServiceName::new("default", &format!("web-{number}"), "", Proto::TCP, Family::V4).context("a short name")?;
     let addr = |a: [u8; 4]| Addr::v4_word(u32::from_ne_bytes(a));
-    let state = BackendState::SERVING.with(BackendState::SELECTABLE);
+    let state = BackendState::SERVING.with(BackendState::IN_CLUSTER);
     let backend = |host| WantedBackend { addr: addr([10, 1, number, host]), port: Port::new(8080), local: false, state };
     let key = FrontendKey::new(addr([10, 96, 0, number]), Port::new(80), Proto::TCP);
     let frontends = vec![(key, FrontendKind::CLUSTER_IP)];
-    Ok(Change::Set(WantedService { name, frontends, backends: (1..=endpoints).map(backend).collect() }))
+    Ok(Change::Set(WantedService::new(name, frontends, (1..=endpoints).map(backend).collect())))
 }
 
 fn adopt(path: &Path) -> Result<Sync<KernelMaps>> {

@@ -71,13 +71,17 @@ impl Listing {
         }
         let wide = format == Format::Wide;
         let header: &[&str] = if wide {
-            &["BACKEND", "STATE", "LOCAL", "SERVICE", "PROTO", "FAMILY", "ID", "GENERATION"]
+            &["BACKEND", "STATE", "LOCAL", "SERVICE", "PROTO", "FAMILY", "SETS", "ID", "GENERATION"]
         } else {
             &["BACKEND", "STATE", "LOCAL", "SERVICE", "PROTO"]
         };
         let rows = self.backends.iter().map(|entry| row(entry, wide)).collect();
         columns(header, rows, width.filter(|_| !wide))
     }
+}
+
+fn sets(entry: &Entry) -> String {
+    if entry.row.sets.is_empty() { "-".to_owned() } else { entry.row.sets.join(", ") }
 }
 
 fn row(entry: &Entry, wide: bool) -> Vec<Value> {
@@ -89,7 +93,12 @@ fn row(entry: &Entry, wide: bool) -> Vec<Value> {
         entry.service.protocol.into(),
     ];
     if wide {
-        cells.extend([entry.service.family.into(), u64::from(entry.row.id).into(), u64::from(entry.row.generation).into()]);
+        cells.extend([
+            entry.service.family.into(),
+            sets(entry).into(),
+            u64::from(entry.row.id).into(),
+            u64::from(entry.row.generation).into(),
+        ]);
     }
     cells
 }

@@ -1,7 +1,7 @@
 //! What the views of the tables look like in rows and in JSON: addresses and words where maps have bytes and bits.
 
 use crate::maps::{BackendView, ServiceView};
-use proxy_common::abi::{Addr, Family, FrontendKey, FrontendKind, Port, Proto, ServiceName};
+use proxy_common::abi::{Addr, BackendState, Family, FrontendKey, FrontendKind, Port, Proto, ServiceFlags, ServiceName};
 use serde::Serialize;
 use std::net::{IpAddr, SocketAddr};
 
@@ -30,6 +30,10 @@ pub struct ServiceRow {
     pub who: ServicePort,
     /// Its id in the tables.
     pub id: u32,
+    /// `Cluster` or `Local`.
+    pub internal_traffic_policy: &'static str,
+    /// `Cluster` or `Local`.
+    pub external_traffic_policy: &'static str,
     /// What clients dial, ClusterIPs first.
     pub frontends: Vec<FrontendRow>,
     /// Where connections go, sorted by address.
@@ -56,6 +60,8 @@ pub struct BackendRow {
     pub address: SocketAddr,
     /// What new and old connections may do.
     pub state: BackendWord,
+    /// The sets that it is in: `Cluster`, `Local`.
+    pub sets: Vec<&'static str>,
     /// Whether it runs on this node.
     pub local: bool,
     /// Its id in the tables.
@@ -68,7 +74,7 @@ pub struct BackendRow {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BackendWord {
-    /// New connections choose among such.
+    /// New connections choose among such: it is in one of the sets.
     Ready,
     /// It keeps the connections it has.
     Draining,
@@ -136,7 +142,15 @@ impl From<&ServiceView> for ServiceRow {
         let mut frontends: Vec<_> = view.frontends.iter().map(FrontendRow::from).collect();
         frontends.sort();
         let backends = view.backends.iter().map(BackendRow::from).collect();
-        Self { who: ServicePort::new(&view.name), id: view.id.0, frontends, backends }
+        let policy = |flag| if view.flags.has(flag) { "Local" } else { "Cluster" };
+        Self {
+            who: ServicePort::new(&view.name),
+            id: view.id.0,
+            internal_traffic_policy: policy(ServiceFlags::INTERNAL_LOCAL),
+            external_traffic_policy: policy(ServiceFlags::EXTERNAL_LOCAL),
+            frontends,
+            backends,
+        }
     }
 }
 
@@ -149,12 +163,14 @@ impl From<&(FrontendKey, FrontendKind)> for FrontendRow {
 
 impl From<&BackendView> for BackendRow {
     fn from(view: &BackendView) -> Self {
-        let state = match (view.state.is_serving(), view.chosen) {
+        let state = match (view.state.is_serving(), view.sets.is_chosen()) {
             (false, _) => BackendWord::Ended,
             (true, true) => BackendWord::Ready,
             (true, false) => BackendWord::Draining,
         };
         let (id, generation) = (view.id.0, view.generation.0);
-        Self { address: socket(view.addr, view.port), state, local: view.local, id, generation }
+        let names = [(BackendState::IN_CLUSTER, "Cluster"), (BackendState::IN_LOCAL, "Local")];
+        let sets = names.into_iter().filter(|(set, _)| view.sets.has(*set)).map(|(_, name)| name).collect();
+        Self { address: socket(view.addr, view.port), state, sets, local: view.local, id, generation }
     }
 }

@@ -93,7 +93,7 @@ impl Listing {
         let wide = format == Format::Wide;
         let width = width.filter(|_| !wide);
         let header: &[&str] = if wide {
-            &["SERVICE", "PROTO", "FAMILY", "FRONTENDS", "READY", "BACKENDS", "CONNECTIONS", "NOT SERVED", "ID"]
+            &["SERVICE", "PROTO", "FAMILY", "FRONTENDS", "POLICIES", "READY", "BACKENDS", "CONNECTIONS", "NOT SERVED", "ID"]
         } else {
             &["SERVICE", "PROTO", "FRONTENDS", "READY", "CONNS"]
         };
@@ -147,6 +147,7 @@ fn wide_row(entry: &Entry) -> Vec<Value> {
         who.protocol.into(),
         who.family.into(),
         frontends(entry).into(),
+        policies(entry).into(),
         ready(entry).into(),
         lines(backends).into(),
         entry.connections.into(),
@@ -157,6 +158,12 @@ fn wide_row(entry: &Entry) -> Vec<Value> {
 
 fn frontends(entry: &Entry) -> String {
     lines(entry.row.frontends.iter().map(|frontend| frontend.title()))
+}
+
+/// What is not as by default.
+fn policies(entry: &Entry) -> String {
+    let named = [("internal", entry.row.internal_traffic_policy), ("external", entry.row.external_traffic_policy)];
+    lines(named.into_iter().filter(|(_, policy)| *policy != "Cluster").map(|(kind, policy)| format!("{kind} {policy}")))
 }
 
 /// How many endpoints take new connections, of how many that serve.

@@ -5,7 +5,7 @@ use super::filter::Filter;
 use super::output::Format;
 use super::status::{PinnedLink, Status, Table};
 use super::{backends, flows, services};
-use crate::maps::{Capacity, Maps, MemoryMaps, ServiceView};
+use crate::maps::{Capacity, Maps, MemoryMaps, Read, ServiceView};
 use crate::serve::report::{Device, Rejection, Report, ServiceNote, Source, Unserved, Warning};
 use bytemuck::Zeroable;
 use jiff::Timestamp;
@@ -34,14 +34,17 @@ impl Fixture {
     fn add(&mut self, id: u32, name: ServiceName, frontends: &[(&str, FrontendKind)], backends: &[(&str, bool, bool)]) {
         let chosen = backends.iter().filter(|(_, _, chosen)| *chosen).count() as u32;
         let room = if backends.is_empty() { 0 } else { (backends.len() as u32).next_power_of_two() };
-        self.maps.set_descriptor(id, Descriptor { first: self.next_slot, count: chosen, room });
+        let first = self.next_slot;
+        let flags = ServiceFlags::ENDPOINTS.when(chosen > 0);
+        let cluster = SlotRange { first, count: chosen };
+        self.maps.set_descriptor(id, Descriptor { first, room, cluster, local: SlotRange::default(), flags });
         for (place, (address, local, chosen)) in backends.iter().enumerate() {
             let backend = BackendId(self.next_backend);
             let SocketParts { addr, port } = parts(address);
             let flags = if *local { BackendFlags::LOCAL } else { BackendFlags::default() };
             let serving = BackendState::SERVING;
             self.maps.set_backend(backend, Backend { addr, port, flags, generation: Generation(1) });
-            self.maps.set_backend_state(backend, if *chosen { serving.with(BackendState::SELECTABLE) } else { serving });
+            self.maps.set_backend_state(backend, if *chosen { serving.with(BackendState::IN_CLUSTER) } else { serving });
             self.maps.set_slot(self.next_slot + place as u32, backend);
             self.next_backend += 1;
         }
@@ -57,6 +60,14 @@ impl Fixture {
         self.maps.insert_names(&[(ServiceId(id), name)]).unwrap();
         self.maps.set_service(ServiceId(id), ServiceWord::of(id));
         self.names.insert(ServiceId(id), name);
+    }
+
+    /// Its external policy is Local, and its first backend alone is on this node.
+    fn make_local(&mut self, id: u32) {
+        let held = self.maps.descriptor(id);
+        let flags = held.flags.with(ServiceFlags::EXTERNAL_LOCAL);
+        let local = SlotRange { first: held.first, count: 1 };
+        self.maps.set_descriptor(id, Descriptor { local, flags, ..held });
     }
 
     fn views(&self) -> Vec<ServiceView> {
@@ -95,6 +106,8 @@ fn cluster() -> Fixture {
         &[("[fd00:10:96::7807]:80", CLUSTER_IP), ("[::]:30007", NODE_PORT)],
         &[("[fd00:10:244:1::5]:8080", true, true), ("[fd00:10:244:2::7]:8080", false, true)],
     );
+    fixture.make_local(1);
+    fixture.make_local(2);
     fixture.add(
         3,
         name("kube-system", "kube-dns", "dns", Proto::UDP, Family::V4),
@@ -140,10 +153,7 @@ fn report() -> Report {
             name: "hello-k8s".into(),
             unserved: vec![
                 Unserved { feature: "session_affinity".into(), message: "session affinity is not kept".into() },
-                Unserved {
-                    feature: "external_traffic_policy_local".into(),
-                    message: "externalTrafficPolicy Local is served as Cluster".into(),
-                },
+                Unserved { feature: "sctp".into(), message: "SCTP ports are not served".into() },
             ],
         }],
         rejections: vec![Rejection {

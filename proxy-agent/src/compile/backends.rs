@@ -1,40 +1,70 @@
-//! The backends of one service port in one family.
+//! The endpoints of one service port in one family, and the sets they are in.
 
+use super::topology::Topology;
 use crate::state::{Endpoint, Slices};
 use crate::table::WantedBackend;
 use proxy_common::abi::{Addr, BackendState, Family, Port, Proto};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-/// Every endpoint that serves, by address and port, each once. Of duplicates the first counts, by slice name and position,
-/// but one that is not terminating beats one that is (S9).
-pub fn backends(slices: &Slices, family: Family, name: &str, proto: Proto) -> Vec<WantedBackend> {
-    let mut found: BTreeMap<(Addr, Port), Endpoint> = BTreeMap::new();
+/// Endpoints by address and port, each once.
+pub type Endpoints<'a> = BTreeMap<(Addr, Port), &'a Endpoint>;
+
+/// Which sets are asked for (S15).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Needed {
+    /// The Cluster set.
+    pub cluster: bool,
+    /// The Local set.
+    pub local: bool,
+}
+
+/// Every endpoint, by address and port, each once. Of duplicates the first counts, by slice name and position, but one that is
+/// not terminating beats one that is (S9).
+pub fn endpoints<'a>(slices: &'a Slices, family: Family, name: &str, proto: Proto) -> Endpoints<'a> {
+    let mut found = Endpoints::new();
     for slice in slices.values().filter(|slice| slice.family == family) {
         for port in slice.ports.iter().filter(|port| *port.name == *name && port.proto == proto) {
             for endpoint in &slice.endpoints {
                 match found.entry((endpoint.addr, port.port)) {
-                    Entry::Vacant(entry) => {
-                        entry.insert(*endpoint);
-                    }
+                    Entry::Vacant(entry) => drop(entry.insert(endpoint)),
                     Entry::Occupied(mut entry) if entry.get().terminating && !endpoint.terminating => {
-                        entry.insert(*endpoint);
+                        entry.insert(endpoint);
                     }
                     Entry::Occupied(_) => {}
                 }
             }
         }
     }
-    found.into_iter().filter_map(|((addr, port), endpoint)| backend(addr, port, endpoint)).collect()
+    found
 }
 
-/// An endpoint that is published although its pod isn't ready says ready and not serving: new connections choose it, so it
-/// keeps them.
-fn backend(addr: Addr, port: Port, endpoint: Endpoint) -> Option<WantedBackend> {
-    let state = match (endpoint.ready, endpoint.serving) {
-        (true, _) => BackendState::SERVING.with(BackendState::SELECTABLE),
-        (false, true) => BackendState::SERVING,
-        (false, false) => return None,
+/// Whether somewhere an endpoint is ready, or serving and terminating (S18).
+pub fn any_usable(endpoints: &Endpoints) -> bool {
+    endpoints.values().any(|endpoint| endpoint.ready || is_last_resort(endpoint))
+}
+
+/// Every endpoint that serves, with the sets it is in (S16, S17). One that is published although its pod isn't ready says ready
+/// and not serving: new connections choose it, so it keeps them.
+pub fn backends(endpoints: &Endpoints, needed: Needed, zone: Option<&str>) -> Vec<WantedBackend> {
+    let ready = || endpoints.values().copied().filter(|endpoint| endpoint.ready);
+    let topology = Topology::of(ready(), zone);
+    let (any, any_local) = (ready().next().is_some(), ready().any(|endpoint| endpoint.local));
+    let in_cluster = |endpoint: &Endpoint| {
+        if any { endpoint.ready && topology.suits(endpoint) } else { is_last_resort(endpoint) }
     };
-    Some(WantedBackend { addr, port, local: endpoint.local, state })
+    let in_local = |endpoint: &Endpoint| endpoint.local && if any_local { endpoint.ready } else { is_last_resort(endpoint) };
+    let state = |endpoint: &Endpoint| {
+        let cluster = BackendState::IN_CLUSTER.when(needed.cluster && in_cluster(endpoint));
+        let local = BackendState::IN_LOCAL.when(needed.local && in_local(endpoint));
+        BackendState::SERVING.with(cluster).with(local)
+    };
+    let serving = endpoints.iter().filter(|(_, endpoint)| endpoint.ready || endpoint.serving);
+    serving
+        .map(|(&(addr, port), endpoint)| WantedBackend { addr, port, local: endpoint.local, state: state(endpoint) })
+        .collect()
+}
+
+const fn is_last_resort(endpoint: &Endpoint) -> bool {
+    endpoint.serving && endpoint.terminating
 }

@@ -1,13 +1,14 @@
 //! Who claims which frontend, and who has it (S9).
 
+use crate::table::Age;
 use proxy_common::abi::{FrontendKey, ServiceName};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// A claim; the lowest of a key's claims has it: the oldest, then by name. Seconds of Unix time; without a time it is the newest.
+/// A claim; the lowest of a key's claims has it: the oldest, then by name.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Claim {
-    created: i64,
+    age: Age,
     name: Arc<ServiceName>,
 }
 
@@ -19,8 +20,8 @@ pub struct Claims {
 
 impl Claim {
     /// A service port's claim.
-    pub fn new(created: Option<i64>, name: &Arc<ServiceName>) -> Self {
-        Self { created: created.unwrap_or(i64::MAX), name: name.clone() }
+    pub fn new(age: Age, name: &Arc<ServiceName>) -> Self {
+        Self { age, name: name.clone() }
     }
 }
 

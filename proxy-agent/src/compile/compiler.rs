@@ -3,7 +3,7 @@
 use super::claims::{Claim, Claims};
 use super::ports::ports;
 use crate::state::{RejectReason, Rejection, State};
-use crate::table::{Change, WantedBackend, WantedService};
+use crate::table::{Change, WantedService};
 use crate::watch::objects::{Kind, ObjectName};
 use proxy_common::abi::{FrontendKey, FrontendKind, ServiceName};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -34,11 +34,11 @@ pub struct Compiled {
 struct Entry {
     service: ObjectName,
     claim: Claim,
-    claimed: Vec<(FrontendKey, FrontendKind)>,
-    backends: Vec<WantedBackend>,
+    /// As it would be if it had all that it claims.
+    wanted: WantedService,
     /// What stands in the table; empty = the service port does not.
     frontends: Vec<(FrontendKey, FrontendKind)>,
-    /// Whether `backends` differs from what stands in the table.
+    /// Whether `wanted` differs from what stands in the table by more than frontends.
     stale: bool,
     /// What it claims and another has.
     lost: Vec<FrontendKey>,
@@ -69,7 +69,7 @@ impl Compiler {
 
     /// The table as it was last given out.
     pub fn table(&self) -> impl Iterator<Item = WantedService> {
-        self.ports.iter().filter(|(_, entry)| !entry.frontends.is_empty()).map(|(name, entry)| entry.wanted(name))
+        self.ports.values().filter(|entry| !entry.frontends.is_empty()).map(Entry::given)
     }
 
     fn taken(&self, entry: &Entry, key: FrontendKey) -> Rejection {
@@ -86,13 +86,12 @@ impl Compiler {
     ) {
         let mut rejected = Vec::new();
         let service = state.service(name);
-        let wanted = service.map(|service| ports(name, service, state.slices(name), &mut rejected)).unwrap_or_default();
+        let wanted = service.map(|service| ports(state, name, service, &mut rejected)).unwrap_or_default();
         let before = self.by_service.remove(name).unwrap_or_default();
         for gone in before.iter().filter(|key| !wanted.iter().any(|port| port.name == ***key)) {
             compiled.changes.extend(self.remove(gone, affected));
         }
-        let created = service.and_then(|service| service.created);
-        let after: Vec<_> = wanted.into_iter().map(|port| self.set(name, created, port, affected)).collect();
+        let after: Vec<_> = wanted.into_iter().map(|port| self.set(name, port, affected)).collect();
         if !after.is_empty() {
             self.by_service.insert(name.clone(), after);
         }
@@ -107,36 +106,34 @@ impl Compiler {
     fn set(
         &mut self,
         service: &ObjectName,
-        created: Option<i64>,
         wanted: WantedService,
         affected: &mut BTreeSet<Arc<ServiceName>>,
     ) -> Arc<ServiceName> {
-        let WantedService { name, frontends: claimed, backends } = wanted;
-        let before = self.ports.remove_entry(&name);
-        let name = before.as_ref().map_or_else(|| Arc::new(name), |(key, _)| key.clone());
-        let claim = Claim::new(created, &name);
+        let before = self.ports.remove_entry(&wanted.name);
+        let name = before.as_ref().map_or_else(|| Arc::new(wanted.name), |(key, _)| key.clone());
+        let claim = Claim::new(wanted.age, &name);
         let (mut frontends, mut stale, mut lost) = (Vec::new(), true, Vec::new());
         if let Some((_, old)) = before {
-            for (key, _) in &old.claimed {
-                if old.claim != claim || !claimed.iter().any(|(other, _)| other == key) {
+            for (key, _) in &old.wanted.frontends {
+                if old.claim != claim || !wanted.frontends.iter().any(|(other, _)| other == key) {
                     self.claims.remove(key, &old.claim, affected);
                 }
             }
-            stale = old.stale || old.backends != backends;
+            stale = old.stale || !old.wanted.differs_in_frontends_alone(&wanted);
             (frontends, lost) = (old.frontends, old.lost);
         }
-        for (key, _) in &claimed {
+        for (key, _) in &wanted.frontends {
             self.claims.add(*key, claim.clone(), affected);
         }
         affected.insert(name.clone());
-        self.ports.insert(name.clone(), Entry { service: service.clone(), claim, claimed, backends, frontends, stale, lost });
+        self.ports.insert(name.clone(), Entry { service: service.clone(), claim, wanted, frontends, stale, lost });
         name
     }
 
     fn remove(&mut self, name: &ServiceName, affected: &mut BTreeSet<Arc<ServiceName>>) -> Option<Change> {
         let entry = self.ports.remove(name)?;
         self.losers.remove(name);
-        for (key, _) in &entry.claimed {
+        for (key, _) in &entry.wanted.frontends {
             self.claims.remove(key, &entry.claim, affected);
         }
         (!entry.frontends.is_empty()).then_some(Change::Remove(*name))
@@ -146,14 +143,14 @@ impl Compiler {
     fn refresh(&mut self, name: &Arc<ServiceName>, compiled: &mut Compiled) {
         let Some(mut entry) = self.ports.remove(name) else { return };
         let own = |(key, _): &(FrontendKey, FrontendKind)| self.claims.owner(key) == Some(name);
-        let (frontends, lost): (Vec<_>, Vec<_>) = entry.claimed.iter().copied().partition(own);
+        let (frontends, lost): (Vec<_>, Vec<_>) = entry.wanted.frontends.iter().copied().partition(own);
         let known = std::mem::replace(&mut entry.lost, lost.into_iter().map(|(key, _)| key).collect());
         let fresh = entry.lost.iter().filter(|key| !known.contains(key));
         compiled.rejected.extend(fresh.map(|key| self.taken(&entry, *key)));
         if frontends != entry.frontends || (entry.stale && !frontends.is_empty()) {
             entry.frontends = frontends;
             entry.stale = entry.frontends.is_empty();
-            compiled.changes.push(if entry.stale { Change::Remove(**name) } else { Change::Set(entry.wanted(name)) });
+            compiled.changes.push(if entry.stale { Change::Remove(**name) } else { Change::Set(entry.given()) });
         }
         if entry.lost.is_empty() {
             self.losers.remove(name);
@@ -169,7 +166,8 @@ fn rejection(service: &ObjectName, reason: RejectReason) -> Rejection {
 }
 
 impl Entry {
-    fn wanted(&self, name: &ServiceName) -> WantedService {
-        WantedService { name: *name, frontends: self.frontends.clone(), backends: self.backends.clone() }
+    /// The service port with the frontends that it has.
+    fn given(&self) -> WantedService {
+        WantedService { frontends: self.frontends.clone(), ..self.wanted.clone() }
     }
 }

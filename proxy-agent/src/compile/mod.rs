@@ -7,5 +7,6 @@ mod backends;
 mod claims;
 mod compiler;
 mod ports;
+mod topology;
 
 pub use compiler::{Compiled, Compiler};

@@ -80,20 +80,16 @@ impl<M: Memory, T: Pod> Array<M, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proxy_common::abi::Descriptor;
 
     #[test]
     fn values_keep_their_stride_and_end() {
         let memory: Arc<[AtomicU64]> = (0..6).map(|_| AtomicU64::new(0)).collect();
-        let array = Array::<_, Descriptor>::new(memory.clone(), 9);
+        let array = Array::<_, [u32; 3]>::new(memory.clone(), 9);
         assert_eq!(array.len(), 3);
-        let value = Descriptor { first: 1, count: 2, room: 4 };
+        let value = [1, 2, 4];
         array.store(1, value);
         array.store(3, value);
-        assert_eq!(
-            [0, 1, 2, 3].map(|i| array.load(i)),
-            [Descriptor::default(), value, Descriptor::default(), Descriptor::default()]
-        );
+        assert_eq!([0, 1, 2, 3].map(|i| array.load(i)), [[0; 3], value, [0; 3], [0; 3]]);
         assert_eq!(memory[3].load(Ordering::Relaxed), u64::from_ne_bytes(bytemuck::cast([4u32, 0])));
     }
 }

@@ -2,7 +2,10 @@
 //! what is not reachable is not shown.
 
 use super::{MapError, Read};
-use proxy_common::abi::{Addr, BackendId, BackendState, FrontendKey, FrontendKind, Generation, Port, ServiceId, ServiceName};
+use proxy_common::abi::{
+    Addr, BackendId, BackendState, Descriptor, FrontendKey, FrontendKind, Generation, Port, ServiceFlags, ServiceId,
+    ServiceName,
+};
 use std::collections::HashMap;
 
 /// One service port in one family, as it is in force.
@@ -12,6 +15,8 @@ pub struct ServiceView {
     pub id: ServiceId,
     /// Its name.
     pub name: ServiceName,
+    /// Which set serves whom, and what an empty one means.
+    pub flags: ServiceFlags,
     /// What clients dial, sorted.
     pub frontends: Vec<(FrontendKey, FrontendKind)>,
     /// Its endpoints, sorted by address and port.
@@ -33,8 +38,8 @@ pub struct BackendView {
     pub local: bool,
     /// Its state.
     pub state: BackendState,
-    /// Whether it stands in the set that new connections choose from.
-    pub chosen: bool,
+    /// The sets that it stands in, in SLOTS.
+    pub sets: BackendState,
 }
 
 /// All services in force, sorted by name.
@@ -50,25 +55,24 @@ pub fn services(tables: &impl Read) -> Result<Vec<ServiceView>, MapError> {
         .map(|(id, name)| {
             let mut frontends = frontends.remove(&id).unwrap_or_default();
             frontends.sort_unstable();
-            ServiceView { id, name, frontends, backends: backends(tables, id) }
+            let descriptor = tables.service(id).descriptor().map(|index| tables.descriptor(index)).unwrap_or_default();
+            ServiceView { id, name, flags: descriptor.flags, frontends, backends: backends(tables, &descriptor) }
         })
         .collect();
     views.sort_unstable_by_key(|view| (view.name, view.id));
     Ok(views)
 }
 
-fn backends(tables: &impl Read, id: ServiceId) -> Vec<BackendView> {
-    let Some(index) = tables.service(id).descriptor() else { return Vec::new() };
-    let descriptor = tables.descriptor(index);
+fn backends(tables: &impl Read, descriptor: &Descriptor) -> Vec<BackendView> {
     let first = descriptor.first.min(tables.capacity().slots);
     let end = first.saturating_add(descriptor.room).min(tables.capacity().slots);
     let mut views: Vec<BackendView> =
-        (first..end).filter_map(|slot| backend(tables, tables.slot(slot), slot - first < descriptor.count)).collect();
+        (first..end).filter_map(|slot| backend(tables, tables.slot(slot), descriptor.sets_of(slot))).collect();
     views.sort_unstable_by_key(|view| (view.addr, view.port, view.id));
     views
 }
 
-fn backend(tables: &impl Read, id: BackendId, chosen: bool) -> Option<BackendView> {
+fn backend(tables: &impl Read, id: BackendId, sets: BackendState) -> Option<BackendView> {
     let held = tables.backend(id);
     (id != BackendId::default() && held.generation != Generation::default()).then(|| BackendView {
         id,
@@ -77,6 +81,6 @@ fn backend(tables: &impl Read, id: BackendId, chosen: bool) -> Option<BackendVie
         port: held.port,
         local: held.flags.is_local(),
         state: tables.backend_state(id),
-        chosen,
+        sets,
     })
 }

@@ -12,13 +12,18 @@ const LEAVING: &str = "ToBeDeletedByClusterAutoscaler";
 pub struct NodeFacts {
     /// Its addresses: internal ones, then external ones. They stay when the object goes.
     pub addresses: Vec<IpAddr>,
+    /// Its zone (S19).
+    pub zone: Option<Box<str>>,
     /// Whether load balancers may send traffic here (S51): true until the object was seen.
     pub eligible: bool,
 }
 
+/// The label that names a node's zone.
+const ZONE: &str = "topology.kubernetes.io/zone";
+
 impl Default for NodeFacts {
     fn default() -> Self {
-        Self { addresses: Vec::new(), eligible: true }
+        Self { addresses: Vec::new(), zone: None, eligible: true }
     }
 }
 
@@ -32,8 +37,8 @@ impl NodeFacts {
 
     /// The facts once the object is gone.
     #[must_use]
-    pub fn gone(self) -> Self {
-        Self { eligible: false, ..self }
+    pub fn gone(&self) -> Self {
+        Self { addresses: self.addresses.clone(), zone: None, eligible: false }
     }
 }
 
@@ -44,5 +49,10 @@ pub fn node(object: &objects::Node) -> NodeFacts {
         of_type.filter_map(|item| parse_ip(&item.address))
     };
     let leaving = object.metadata.deletion_timestamp.is_some() || object.spec.taints.iter().any(|taint| taint.key == LEAVING);
-    NodeFacts { addresses: of_type("InternalIP").chain(of_type("ExternalIP")).collect(), eligible: !leaving }
+    let zone = object.metadata.labels.as_ref().and_then(|labels| labels.get(ZONE)).filter(|zone| !zone.is_empty());
+    NodeFacts {
+        addresses: of_type("InternalIP").chain(of_type("ExternalIP")).collect(),
+        zone: zone.map(|zone| zone.as_str().into()),
+        eligible: !leaving,
+    }
 }

@@ -10,6 +10,8 @@ use std::net::IpAddr;
 /// With this label a Service belongs to another proxy, whatever its value (S1).
 pub const PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";
 
+const LOCAL: &str = "Local";
+
 /// A Service that has at least one address.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Service {
@@ -21,8 +23,19 @@ pub struct Service {
     pub v6: Option<Addr>,
     /// Its ports.
     pub ports: Vec<ServicePort>,
+    /// Its traffic policies.
+    pub policies: Policies,
     /// What it asks for and does not get.
     pub unserved: UnservedSet,
+}
+
+/// The traffic policies of a Service; by default both are Cluster.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Policies {
+    /// internalTrafficPolicy is Local.
+    pub internal_local: bool,
+    /// externalTrafficPolicy is Local.
+    pub external_local: bool,
 }
 
 /// A port of a Service.
@@ -71,7 +84,11 @@ pub fn service(object: &objects::Service, rejected: &mut Vec<RejectReason>) -> O
         }
     }
     let created = object.metadata.creation_timestamp.as_ref().map(|time| time.0.as_second());
-    Some(Service { created, v4, v6, ports, unserved })
+    let policies = Policies {
+        internal_local: spec.internal_traffic_policy == LOCAL,
+        external_local: spec.external_traffic_policy == LOCAL,
+    };
+    Some(Service { created, v4, v6, ports, policies, unserved })
 }
 
 /// The first address of each family (S3). A manifest may give `clusterIP` alone, as users do.
@@ -120,13 +137,10 @@ fn service_port(
 fn unserved(object: &objects::Service) -> UnservedSet {
     let spec = &object.spec;
     let balanced = object.status.load_balancer.ingress.iter().any(|ingress| !ingress.ip.is_empty());
-    let external = balanced || !spec.external_ips.is_empty() || spec.ports.iter().any(|port| port.node_port != 0);
     [
         (Unserved::ExternalIps, !spec.external_ips.is_empty()),
         (Unserved::LoadBalancer, balanced),
         (Unserved::SourceRanges, !spec.load_balancer_source_ranges.is_empty()),
-        (Unserved::InternalPolicyLocal, spec.internal_traffic_policy == "Local"),
-        (Unserved::ExternalPolicyLocal, external && spec.external_traffic_policy == "Local"),
         (Unserved::SessionAffinity, spec.session_affinity == "ClientIP"),
         (Unserved::HealthCheckNodePort, spec.health_check_node_port != 0),
     ]

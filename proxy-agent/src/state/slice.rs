@@ -5,6 +5,7 @@ use super::rejection::{BadAddress, RejectReason};
 use crate::watch::objects::{self, ObjectName};
 use proxy_common::abi::{Addr, Family, Port, Proto};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// With this label a slice belongs to a headless Service, whatever its value (S1).
 pub const HEADLESS: &str = "service.kubernetes.io/headless";
@@ -22,8 +23,6 @@ pub struct Slice {
     pub ports: Vec<SlicePort>,
     /// The endpoints, in the order of the slice.
     pub endpoints: Vec<Endpoint>,
-    /// Whether any endpoint has topology hints.
-    pub hinted: bool,
 }
 
 /// A port of every endpoint of a slice.
@@ -38,7 +37,7 @@ pub struct SlicePort {
 }
 
 /// An endpoint.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Endpoint {
     /// Its address.
     pub addr: Addr,
@@ -50,6 +49,21 @@ pub struct Endpoint {
     pub terminating: bool,
     /// It runs on this node (S8).
     pub local: bool,
+    /// The nodes that it is meant for (S19).
+    pub for_nodes: NodeHint,
+    /// The zones that it is meant for (S19); endpoints of a slice share them.
+    pub for_zones: Arc<[Box<str>]>,
+}
+
+/// The nodes that an endpoint is meant for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NodeHint {
+    /// It does not say.
+    Unsaid,
+    /// This one among them.
+    Here,
+    /// Others.
+    Elsewhere,
 }
 
 /// What the object says to the node `node`, and what of it was left out. `None` if it is not for us (S1, S5).
@@ -69,9 +83,13 @@ pub fn slice(object: &objects::EndpointSlice, node: &str, rejected: &mut Vec<Rej
         service: ObjectName::new(namespace, service),
         family,
         ports: object.ports.iter().filter_map(|port| slice_port(port, rejected)).collect(),
-        endpoints: object.endpoints.iter().filter_map(|raw| endpoint(raw, family, node, rejected)).collect(),
-        hinted: object.endpoints.iter().any(is_hinted),
+        endpoints: endpoints(&object.endpoints, family, node, rejected),
     })
+}
+
+fn endpoints(raw: &[objects::Endpoint], family: Family, node: &str, rejected: &mut Vec<RejectReason>) -> Vec<Endpoint> {
+    let mut known = vec![Arc::default()];
+    raw.iter().filter_map(|raw| endpoint(raw, family, node, &mut known, rejected)).collect()
 }
 
 fn slice_port(raw: &objects::EndpointPort, rejected: &mut Vec<RejectReason>) -> Option<SlicePort> {
@@ -84,7 +102,13 @@ fn slice_port(raw: &objects::EndpointPort, rejected: &mut Vec<RejectReason>) -> 
     Some(SlicePort { name: name.into(), proto, port })
 }
 
-fn endpoint(raw: &objects::Endpoint, family: Family, node: &str, rejected: &mut Vec<RejectReason>) -> Option<Endpoint> {
+fn endpoint(
+    raw: &objects::Endpoint,
+    family: Family,
+    node: &str,
+    known: &mut Vec<Arc<[Box<str>]>>,
+    rejected: &mut Vec<RejectReason>,
+) -> Option<Endpoint> {
     let text = raw.addresses.first()?;
     let addr = match address(text) {
         Ok(ip) if family_of(ip) == family => ip.into(),
@@ -104,6 +128,8 @@ fn endpoint(raw: &objects::Endpoint, family: Family, node: &str, rejected: &mut 
         serving: raw.conditions.serving.unwrap_or(ready),
         terminating: raw.conditions.terminating.unwrap_or(false),
         local: raw.node_name.as_deref() == Some(node),
+        for_nodes: node_hint(raw.hints.as_ref(), node),
+        for_zones: zone_hints(raw.hints.as_ref(), known),
     })
 }
 
@@ -114,8 +140,24 @@ const fn family_of(ip: IpAddr) -> Family {
     }
 }
 
-fn is_hinted(endpoint: &objects::Endpoint) -> bool {
-    endpoint.hints.as_ref().is_some_and(|hints| !hints.for_zones.is_empty() || !hints.for_nodes.is_empty())
+fn node_hint(hints: Option<&objects::Hints>, node: &str) -> NodeHint {
+    match hints.map_or(&[][..], |hints| &hints.for_nodes) {
+        [] => NodeHint::Unsaid,
+        nodes if nodes.iter().any(|hint| hint.name == node) => NodeHint::Here,
+        _ => NodeHint::Elsewhere,
+    }
+}
+
+/// The zones, shared with an earlier endpoint that is meant for the same.
+fn zone_hints(hints: Option<&objects::Hints>, known: &mut Vec<Arc<[Box<str>]>>) -> Arc<[Box<str>]> {
+    let zones = hints.map_or(&[][..], |hints| &hints.for_zones);
+    let same = |other: &&Arc<[Box<str>]>| other.iter().map(|zone| &**zone).eq(zones.iter().map(|hint| hint.name.as_str()));
+    if let Some(shared) = known.iter().find(same) {
+        return shared.clone();
+    }
+    let fresh: Arc<[Box<str>]> = zones.iter().map(|hint| hint.name.as_str().into()).collect();
+    known.push(fresh.clone());
+    fresh
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::node::{self, NodeFacts};
 use super::rejection::{RejectReason, Rejection, summarise};
 use super::service::{self, Service};
 use super::slice::{self, Slice};
-use super::unserved::{Unserved, UnservedSet};
+use super::unserved::UnservedSet;
 use crate::watch::objects::{Kind, Object, ObjectName};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -49,7 +49,7 @@ impl State {
                 let slice = slice::slice(raw, &self.node_name, &mut reasons);
                 self.set_slice(&name, slice, dirty)
             }
-            Object::Node(raw) => *name.name == *self.node_name && self.set_node(node::node(raw)),
+            Object::Node(raw) => *name.name == *self.node_name && self.set_node(node::node(raw), dirty),
         };
         Taken { changed, rejected: self.reject(object.kind(), name, reasons) }
     }
@@ -59,7 +59,7 @@ impl State {
         match kind {
             Kind::Service => drop(self.set_service(name, None, dirty)),
             Kind::EndpointSlice => drop(self.set_slice(name, None, dirty)),
-            Kind::Node if *name.name == *self.node_name => self.node = std::mem::take(&mut self.node).gone(),
+            Kind::Node if *name.name == *self.node_name => drop(self.set_node(self.node.gone(), dirty)),
             Kind::Node => {}
         }
         self.rejections.remove(&(kind, name.clone()));
@@ -77,9 +77,7 @@ impl State {
 
     /// What a Service asks for and does not get.
     pub fn unserved(&self, name: &ObjectName) -> UnservedSet {
-        let Some(service) = self.services.get(name) else { return UnservedSet::default() };
-        let hinted = self.slices.get(name).is_some_and(|slices| slices.values().any(|slice| slice.hinted));
-        service.unserved.union(hinted.then_some(Unserved::TopologyHints).into_iter().collect())
+        self.services.get(name).map(|service| service.unserved).unwrap_or_default()
     }
 
     /// This node.
@@ -92,8 +90,15 @@ impl State {
         self.rejections.values().flatten()
     }
 
-    fn set_node(&mut self, node: NodeFacts) -> bool {
-        node != std::mem::replace(&mut self.node, node.clone())
+    /// Another zone concerns the Services of which an endpoint names zones (S19).
+    fn set_node(&mut self, node: NodeFacts, dirty: &mut BTreeSet<ObjectName>) -> bool {
+        let before = std::mem::replace(&mut self.node, node);
+        if before.zone != self.node.zone {
+            let named = |slice: &Slice| slice.endpoints.iter().any(|endpoint| !endpoint.for_zones.is_empty());
+            let concerned = self.slices.iter().filter(|(_, slices)| slices.values().any(named));
+            dirty.extend(concerned.map(|(name, _)| name.clone()));
+        }
+        before != self.node
     }
 
     fn set_service(&mut self, name: &ObjectName, service: Option<Service>, dirty: &mut BTreeSet<ObjectName>) -> bool {

@@ -12,14 +12,8 @@ pub enum Unserved {
     LoadBalancer,
     /// Its source ranges are not enforced, therefore it is not served from outside at all.
     SourceRanges,
-    /// internalTrafficPolicy Local is served as Cluster.
-    InternalPolicyLocal,
-    /// externalTrafficPolicy Local is served as Cluster.
-    ExternalPolicyLocal,
     /// Its clients have no affinity.
     SessionAffinity,
-    /// The topology hints of its endpoints are ignored.
-    TopologyHints,
     /// Its SCTP ports are not served.
     Sctp,
     /// Its health check port is not served.
@@ -28,14 +22,11 @@ pub enum Unserved {
 
 impl Unserved {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 6] = [
         Self::ExternalIps,
         Self::LoadBalancer,
         Self::SourceRanges,
-        Self::InternalPolicyLocal,
-        Self::ExternalPolicyLocal,
         Self::SessionAffinity,
-        Self::TopologyHints,
         Self::Sctp,
         Self::HealthCheckNodePort,
     ];
@@ -46,10 +37,7 @@ impl Unserved {
             Self::ExternalIps => "external_ips",
             Self::LoadBalancer => "load_balancer_addresses",
             Self::SourceRanges => "load_balancer_source_ranges",
-            Self::InternalPolicyLocal => "internal_traffic_policy_local",
-            Self::ExternalPolicyLocal => "external_traffic_policy_local",
             Self::SessionAffinity => "session_affinity",
-            Self::TopologyHints => "topology_hints",
             Self::Sctp => "sctp",
             Self::HealthCheckNodePort => "health_check_node_port",
         }
@@ -62,10 +50,7 @@ impl fmt::Display for Unserved {
             Self::ExternalIps => "externalIPs are not served",
             Self::LoadBalancer => "load-balancer addresses are not served",
             Self::SourceRanges => "source ranges are not enforced: no NodePort is served",
-            Self::InternalPolicyLocal => "internalTrafficPolicy Local is served as Cluster",
-            Self::ExternalPolicyLocal => "externalTrafficPolicy Local is served as Cluster",
             Self::SessionAffinity => "session affinity is not kept",
-            Self::TopologyHints => "topology hints are ignored",
             Self::Sctp => "SCTP ports are not served",
             Self::HealthCheckNodePort => "the health check port is not served",
         })

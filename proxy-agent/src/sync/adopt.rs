@@ -12,7 +12,7 @@ use super::space::Space;
 use super::write;
 use crate::maps::{MapError, Maps, Partial, Read};
 use proxy_common::abi::{
-    BackendId, BackendState, Descriptor, Frontend, FrontendKey, Generation, ServiceId, ServiceName, ServiceWord,
+    BackendId, BackendState, Descriptor, Frontend, FrontendKey, Generation, ServiceId, ServiceName, ServiceWord, SlotRange,
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -80,11 +80,14 @@ impl Claims {
         let capacity = maps.capacity();
         let Some(index) = maps.service(id).descriptor() else { return false };
         let descriptor = maps.descriptor(index);
-        let Descriptor { first, count, room } = descriptor;
+        let Descriptor { first, room, cluster, local, .. } = descriptor;
+        let inside =
+            |set: SlotRange| set.count == 0 || set.first >= first && set.count <= room && set.first - first <= room - set.count;
         let sound = id != ServiceId::default()
             && id.0 < capacity.services
             && index < capacity.descriptors
-            && count <= room
+            && inside(cluster)
+            && inside(local)
             && (room == 0 || room.is_power_of_two() && first.is_multiple_of(room))
             && !self.services.contains_key(&name)
             && !self.descriptors[index as usize];
@@ -99,22 +102,22 @@ impl Claims {
         true
     }
 
-    /// Slots that name nobody, somebody else's or the same backend twice are passed over. In the set that connections choose from
+    /// Slots that name nobody, somebody else's or the same backend twice are passed over. In a set that connections choose from
     /// they stay until the next change writes another range.
-    fn claim_backends(&mut self, maps: &impl Read, Descriptor { first, count, room }: Descriptor) -> Vec<Held> {
+    fn claim_backends(&mut self, maps: &impl Read, descriptor: Descriptor) -> Vec<Held> {
         let mut held: Vec<Held> = Vec::new();
         let mut seen = HashSet::new();
-        for at in 0..room {
-            let id = maps.slot(first + at);
+        for slot in descriptor.first..descriptor.first + descriptor.room {
+            let (id, sets) = (maps.slot(slot), descriptor.sets_of(slot));
             let backend = maps.backend(id);
             let sound =
                 id != BackendId::default() && id.0 < maps.capacity().backends && backend.generation != Generation::default();
             if sound && !self.backends[id.0 as usize] && seen.insert((backend.addr, backend.port)) {
                 self.backends[id.0 as usize] = true;
                 let (local, state) = (backend.flags.is_local(), maps.backend_state(id));
-                held.push(Held { addr: backend.addr, port: backend.port, local, id, state, chosen: at < count });
-            } else if at >= count && id != BackendId::default() {
-                self.stray.push(first + at);
+                held.push(Held { addr: backend.addr, port: backend.port, local, id, state, sets });
+            } else if !sets.is_chosen() && id != BackendId::default() {
+                self.stray.push(slot);
             }
         }
         held.sort_unstable_by_key(|held| (held.addr, held.port));

@@ -9,7 +9,7 @@ use super::retire::{Retired, Retirements};
 use super::space::Space;
 use super::write;
 use crate::maps::{GraceToken, MapError, MapName, Maps};
-use crate::table::{Change, WantedService};
+use crate::table::{Age, Change, WantedService};
 use proxy_common::abi::{BackendId, BackendState, Frontend, FrontendKey, ServiceId, ServiceName, ServiceWord};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -257,7 +257,7 @@ fn sorted(wanted: &mut WantedService) -> &WantedService {
     wanted
 }
 
-/// In the order of names, so that the outcome does not depend on the order of arrival.
+/// In the order of S9, so that the outcome does not depend on the order of arrival: what goes, and then by age and name.
 fn last_of_each(mut changes: Vec<Change>) -> Vec<Change> {
     changes.sort_by(|a, b| name_of(a).cmp(name_of(b)));
     changes.dedup_by(|later, earlier| {
@@ -267,7 +267,15 @@ fn last_of_each(mut changes: Vec<Change>) -> Vec<Change> {
         }
         same
     });
+    changes.sort_by_key(age_of);
     changes
+}
+
+const fn age_of(change: &Change) -> Option<Age> {
+    match change {
+        Change::Set(service) => Some(service.age),
+        Change::Remove(_) => None,
+    }
 }
 
 const fn name_of(change: &Change) -> &ServiceName {

@@ -7,7 +7,8 @@ use super::space::Space;
 use crate::maps::MapError;
 use crate::table::{WantedBackend, WantedService};
 use proxy_common::abi::{
-    Addr, Backend, BackendFlags, BackendId, BackendState, Descriptor, FrontendKey, Generation, Port, ServiceId, ServiceName,
+    Addr, Backend, BackendFlags, BackendId, BackendState, Descriptor, FrontendKey, Generation, Port, ServiceFlags, ServiceId,
+    ServiceName, SlotRange,
 };
 
 /// A service port as it stands in the tables.
@@ -29,8 +30,8 @@ pub struct Held {
     pub local: bool,
     pub id: BackendId,
     pub state: BackendState,
-    /// Whether it is in the set that new connections choose from.
-    pub chosen: bool,
+    /// The sets that it stands in, in SLOTS.
+    pub sets: BackendState,
 }
 
 /// The descriptor in force.
@@ -51,7 +52,7 @@ pub struct Plan {
     pub goes: Vec<Held>,
     /// All backends as they shall be, sorted.
     pub after: Vec<Held>,
-    /// What shall be in force; `None` if the set does not change.
+    /// What shall be in force; `None` if neither a set nor a flag changes.
     pub flip: Option<InForce>,
 }
 
@@ -59,15 +60,13 @@ pub struct Plan {
 pub fn plan(space: &mut Space, held: Option<&Service>, wanted: &WantedService) -> Result<Plan, MapError> {
     let Matched { keeps, new, goes } = matched(held.map_or(&[], |held| &held.backends), &wanted.backends);
     let before = held.map(|held| held.force);
-    let chosen = wanted.backends.iter().filter(|backend| is_chosen(backend.state)).count();
-    let same_set = before.is_some_and(|force| {
-        let still = keeps.iter().filter(|(held, state)| held.chosen && is_chosen(*state)).count();
-        still == chosen && force.descriptor.count as usize == chosen && force.descriptor.room as usize >= wanted.backends.len()
-    });
+    let shape = Shape::of(wanted);
+    let still = keeps.iter().filter(|(held, state)| state.is_chosen() && held.sets == state.sets()).count();
+    let same = before.is_some_and(|force| shape.is_that_of(&force.descriptor) && still == shape.chosen());
     let ids = space.backends(new.len())?;
     let comes: Vec<(Held, Generation)> =
         new.iter().zip(&ids).map(|(wanted, &(id, generation))| (Held::new(wanted, id), generation)).collect();
-    let placed = flip(space, before, wanted.backends.len(), chosen, same_set).and_then(|flip| {
+    let placed = flip(space, before, &shape, same).and_then(|flip| {
         let id = held.map_or_else(|| space.service(), |held| Ok(held.id)).inspect_err(|_| undo_flip(space, flip))?;
         Ok((flip, id))
     });
@@ -89,23 +88,76 @@ pub fn undo(space: &mut Space, plan: &Plan) {
     }
 }
 
-fn flip(
-    space: &mut Space,
-    before: Option<InForce>,
-    members: usize,
-    chosen: usize,
-    same_set: bool,
-) -> Result<Option<InForce>, MapError> {
-    if same_set {
+fn flip(space: &mut Space, before: Option<InForce>, shape: &Shape, same: bool) -> Result<Option<InForce>, MapError> {
+    if same {
         return Ok(None);
     }
     let index = space.descriptor()?;
-    if members == 0 {
-        return Ok(Some(InForce { index, descriptor: Descriptor::default() }));
+    if shape.members == 0 {
+        return Ok(Some(InForce { index, descriptor: Descriptor { flags: shape.flags, ..Descriptor::default() } }));
     }
     let held = before.map_or(0, |force| force.descriptor.room);
-    let (first, order) = space.slots(ranges::order(members as u32), held).inspect_err(|_| space.descriptors.give(index))?;
-    Ok(Some(InForce { index, descriptor: Descriptor { first, count: chosen as u32, room: 1 << order } }))
+    let block = space.slots(ranges::order(shape.members), held).inspect_err(|_| space.descriptors.give(index))?;
+    Ok(Some(InForce { index, descriptor: shape.descriptor(block) }))
+}
+
+/// What a descriptor says but for where its slots are: how many backends are in which set, and flags.
+struct Shape {
+    /// All backends.
+    members: u32,
+    /// Those in the Cluster set alone.
+    cluster_only: u32,
+    /// Those in both.
+    both: u32,
+    /// Those in the Local set alone.
+    local_only: u32,
+    flags: ServiceFlags,
+}
+
+impl Shape {
+    fn of(wanted: &WantedService) -> Self {
+        let count = |sets| wanted.backends.iter().filter(|backend| backend.state.sets() == sets).count() as u32;
+        Self {
+            members: wanted.backends.len() as u32,
+            cluster_only: count(BackendState::IN_CLUSTER),
+            both: count(BackendState::IN_BOTH),
+            local_only: count(BackendState::IN_LOCAL),
+            flags: wanted.flags,
+        }
+    }
+
+    const fn chosen(&self) -> usize {
+        (self.cluster_only + self.both + self.local_only) as usize
+    }
+
+    /// The sets overlap: who is in both stands in one slot.
+    const fn descriptor(&self, (first, order): Block) -> Descriptor {
+        let local_first = first + self.cluster_only;
+        Descriptor {
+            first,
+            room: 1 << order,
+            cluster: SlotRange { first, count: self.cluster_only + self.both },
+            local: SlotRange { first: local_first, count: self.both + self.local_only },
+            flags: self.flags,
+        }
+    }
+
+    /// Whether the descriptor has the same numbers and flags, and room for the others behind its sets.
+    fn is_that_of(&self, held: &Descriptor) -> bool {
+        let counts = (self.cluster_only + self.both, self.both + self.local_only, self.flags);
+        let others = self.members as usize - self.chosen();
+        counts == (held.cluster.count, held.local.count, held.flags) && held.tail().len() >= others
+    }
+}
+
+/// Where a backend stands among the slots.
+pub const fn place(sets: BackendState) -> u8 {
+    match sets {
+        BackendState::IN_CLUSTER => 0,
+        BackendState::IN_BOTH => 1,
+        BackendState::IN_LOCAL => 2,
+        _ => 3,
+    }
 }
 
 fn undo_flip(space: &mut Space, flip: Option<InForce>) {
@@ -145,14 +197,10 @@ fn matched(held: &[Held], wanted: &[WantedBackend]) -> Matched {
 }
 
 fn after(keeps: &[(Held, BackendState)], comes: &[(Held, Generation)]) -> Vec<Held> {
-    let kept = keeps.iter().map(|(held, state)| Held { state: *state, chosen: is_chosen(*state), ..*held });
+    let kept = keeps.iter().map(|(held, state)| Held { state: *state, sets: state.sets(), ..*held });
     let mut all: Vec<Held> = kept.chain(comes.iter().map(|(held, _)| *held)).collect();
     all.sort_unstable_by_key(|held| (held.addr, held.port));
     all
-}
-
-const fn is_chosen(state: BackendState) -> bool {
-    state.0 & BackendState::SELECTABLE.0 != 0
 }
 
 impl Plan {
@@ -163,7 +211,7 @@ impl Plan {
             backends_added: self.comes.len(),
             backends_removed: self.goes.len(),
             backends_changed: self.keeps.iter().filter(|(held, state)| held.state != *state).count(),
-            chosen: self.after.iter().filter(|held| held.chosen).count(),
+            chosen: self.after.iter().filter(|held| held.state.is_chosen()).count(),
             ..ServiceChange::new(name, kind)
         }
     }
@@ -172,7 +220,7 @@ impl Plan {
 impl Held {
     const fn new(wanted: &WantedBackend, id: BackendId) -> Self {
         let WantedBackend { addr, port, local, state } = *wanted;
-        Self { addr, port, local, id, state, chosen: is_chosen(state) }
+        Self { addr, port, local, id, state, sets: state.sets() }
     }
 
     /// The value in BACKENDS.

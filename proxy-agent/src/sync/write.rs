@@ -1,11 +1,11 @@
 //! The order of writes: backends and states, slots, descriptor, flip; then states and backends that go. A program that runs at
 //! any moment finds the old set or the new one, each complete, and states that say one too many but never one too few.
 
-use super::plan::Plan;
+use super::plan::{Plan, place};
 use super::ranges::Block;
 use super::retire::{Retired, Retirements};
 use crate::maps::Maps;
-use proxy_common::abi::{Backend, BackendId, BackendState, Descriptor, Generation, ServiceWord};
+use proxy_common::abi::{Backend, BackendId, BackendState, Generation, ServiceWord};
 use std::collections::HashSet;
 
 /// Carries a plan out on the mapped tables.
@@ -37,9 +37,9 @@ pub fn retire_backend(maps: &mut impl Maps, retired: &mut Retirements, id: Backe
 
 fn flip(maps: &mut impl Maps, retired: &mut Retirements, plan: &Plan) {
     let Some(force) = plan.flip else { return };
-    let chosen = plan.after.iter().filter(|held| held.chosen);
-    let others = plan.after.iter().filter(|held| !held.chosen);
-    for (slot, held) in (force.descriptor.first..).zip(chosen.chain(others)) {
+    let in_order =
+        (0..=place(BackendState::default())).flat_map(|at| plan.after.iter().filter(move |held| place(held.sets) == at));
+    for (slot, held) in (force.descriptor.first..).zip(in_order) {
         maps.set_slot(slot, held.id);
     }
     maps.set_descriptor(force.index, force.descriptor);
@@ -60,13 +60,13 @@ pub fn retired_slots(retired: &mut Retirements, block: Option<Block>) {
 /// Rewrites the part of the range that no program reads. Whoever stays is named at every moment, so that an agent that is killed
 /// meanwhile finds it again.
 fn edit_tail(maps: &mut impl Maps, plan: &Plan) {
-    let Some(Descriptor { first, count, room }) = plan.before.map(|force| force.descriptor) else { return };
+    let Some(descriptor) = plan.before.map(|force| force.descriptor) else { return };
     if plan.comes.is_empty() && plan.goes.is_empty() {
         return;
     }
-    let others = || plan.after.iter().filter(|held| !held.chosen).map(|held| held.id);
+    let others = || plan.after.iter().filter(|held| !held.sets.is_chosen()).map(|held| held.id);
     let stay: HashSet<BackendId> = others().collect();
-    let tail = first + count..first + room;
+    let tail = descriptor.tail();
     let held: Vec<BackendId> = tail.clone().map(|slot| maps.slot(slot)).collect();
     let named: HashSet<BackendId> = held.iter().copied().collect();
     let kept = held.iter().copied().filter(|id| stay.contains(id));

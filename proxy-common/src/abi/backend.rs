@@ -52,13 +52,40 @@ pub struct BackendState(pub u32);
 impl BackendState {
     /// The endpoint serves, if only its old clients (S7, S46).
     pub const SERVING: Self = Self(1);
-    /// The endpoint is in the set that new connections choose from.
-    pub const SELECTABLE: Self = Self(2);
+    /// The endpoint is in the Cluster set (S16).
+    pub const IN_CLUSTER: Self = Self(1 << 1);
+    /// The endpoint is in the Local set (S17).
+    pub const IN_LOCAL: Self = Self(1 << 2);
+    /// Both sets.
+    pub const IN_BOTH: Self = Self(Self::IN_CLUSTER.0 | Self::IN_LOCAL.0);
 
     /// Whether the endpoint serves.
     #[inline(always)]
     pub const fn is_serving(self) -> bool {
         self.0 & Self::SERVING.0 != 0
+    }
+
+    /// Whether all bits of `other` are set.
+    #[inline(always)]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The sets that the endpoint is in, alone.
+    #[must_use]
+    pub const fn sets(self) -> Self {
+        Self(self.0 & Self::IN_BOTH.0)
+    }
+
+    /// Whether new connections may choose the endpoint at all.
+    pub const fn is_chosen(self) -> bool {
+        self.sets().0 != 0
+    }
+
+    /// `self` if `condition` holds, else nothing.
+    #[must_use]
+    pub const fn when(self, condition: bool) -> Self {
+        if condition { self } else { Self(0) }
     }
 
     /// Both states.

@@ -3,7 +3,7 @@
 use super::{
     Addr, AddressFlags, Backend, BackendFlags, BackendId, BackendState, Bucket, Cidr, Config, Counter, Descriptor, DeviceFlags,
     Flow, FlowFlags, FlowRoom, Frontend, FrontendKey, FrontendKind, Generation, NextHop, PeerKey, PeerValue, Port, PortRange,
-    ProgramState, Proto, Scratch, ServiceId, ServiceName, ServiceWord, SocketState, Tuple,
+    ProgramState, Proto, Scratch, ServiceFlags, ServiceId, ServiceName, ServiceWord, SlotRange, SocketState, Tuple,
 };
 
 macro_rules! sizes {
@@ -27,7 +27,7 @@ sizes! {
     Cidr: 36,
     Config: 136,
     Counter: 16,
-    Descriptor: 12,
+    Descriptor: 28,
     DeviceFlags: 4,
     Flow: 104,
     FlowFlags: 4,
@@ -44,9 +44,11 @@ sizes! {
     ProgramState: 8,
     Proto: 1,
     Scratch: 272,
+    ServiceFlags: 4,
     ServiceId: 4,
     ServiceName: 196,
     ServiceWord: 8,
+    SlotRange: 8,
     SocketState: 52,
     Tuple: 40,
 }

@@ -6,7 +6,7 @@ use crate::abi::{ABI_VERSION, Family, Hook, INTEREST_LEN, PORT_RANGES, Reason, T
 use std::fmt::Write as _;
 
 /// The hash of each version's listing. A layout that has changed gets a new version and a line of its own here.
-const HASHES: &[(u32, u64)] = &[(2, 0xd53c_445a_7019_c08c), (3, 0x9c23_b142_3d10_33a0)];
+const HASHES: &[(u32, u64)] = &[(2, 0xd53c_445a_7019_c08c), (3, 0x9c23_b142_3d10_33a0), (4, 0xb094_cb23_e43b_51e0)];
 
 macro_rules! fields {
     ($out:ident, $($type:ident { $($field:ident)* })*) => {
@@ -43,7 +43,7 @@ fn listing() -> String {
         Bucket { tokens filled }
         Config { abi epoch netns cluster_cidrs ports port_count check_sockets icmp_per_second }
         Counter { packets bytes }
-        Descriptor { first count room }
+        Descriptor { first room cluster local flags }
         Flow { to service backend generation flags seen checked hop }
         FlowRoom { embryonic quota spilled }
         Frontend { service kind }
@@ -54,6 +54,7 @@ fn listing() -> String {
         ProgramState { cursor draws }
         Scratch { to hop flow reply victim victim_seen victim_port }
         ServiceName { proto }
+        SlotRange { first count }
         SocketState { frontend backend_addr service backend generation backend_port }
         Tuple { src dst sport dport proto }
     }
@@ -75,7 +76,9 @@ fn values(out: &mut String) {
     writeln!(out, "{flags:?} {:?} {:?}", FlowFlags::RST, FlowFlags::ESTABLISHED).unwrap();
     let addresses = [AddressFlags::LOCAL, AddressFlags::NODE_PORT, AddressFlags::LOOPBACK];
     writeln!(out, "{addresses:?} {:?} {:?}", DeviceFlags::XDP_TARGET, BackendFlags::LOCAL).unwrap();
-    writeln!(out, "{:?} {:?}", BackendState::SERVING, BackendState::SELECTABLE).unwrap();
+    writeln!(out, "{:?} {:?} {:?}", BackendState::SERVING, BackendState::IN_CLUSTER, BackendState::IN_LOCAL).unwrap();
+    let flags = [ServiceFlags::ENDPOINTS, ServiceFlags::INTERNAL_LOCAL, ServiceFlags::EXTERNAL_LOCAL];
+    writeln!(out, "{flags:?}").unwrap();
     writeln!(out, "{:?} {:?}", FrontendKind::CLUSTER_IP, FrontendKind::NODE_PORT).unwrap();
     writeln!(out, "{INTEREST_LEN} {} {PORT_RANGES} {TRANSLATED_MARK}", addr.interest()).unwrap();
     Hook::ALL.iter().for_each(|hook| writeln!(out, "{}", hook.label()).unwrap());

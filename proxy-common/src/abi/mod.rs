@@ -22,6 +22,6 @@ pub use flow::{Flow, FlowFlags, FlowRoom, NextHop, Scratch};
 pub use frontend::{Frontend, FrontendKey, FrontendKind};
 pub use node::{AddressFlags, Bucket, DeviceFlags, ProgramState};
 pub use reason::{COUNTER_SLOTS, Counter, Disposition, Hook, Reason};
-pub use service::{Descriptor, ServiceId, ServiceName, ServiceWord};
+pub use service::{Descriptor, ServiceFlags, ServiceId, ServiceName, ServiceWord, SlotRange};
 pub use socket::{PeerKey, PeerValue, SocketState};
 pub use version::{ABI_VERSION, TRANSLATED_MARK};

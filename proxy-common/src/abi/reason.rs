@@ -73,6 +73,8 @@ labelled! {
         Reply = "reply",
         /// The service has no endpoint (S21).
         NoEndpoint = "no_endpoint",
+        /// The service has endpoints, and its traffic policy is Local, and none of them is on this node (S22, S23).
+        NoLocalEndpoint = "no_local_endpoint",
         /// As `no_endpoint`, beyond the rate of ICMP errors: dropped.
         RejectLimited = "reject_limited",
         /// No source port is free towards the backend.
@@ -119,7 +121,8 @@ impl Reason {
             | Self::NoRoute
             | Self::HopLimit
             | Self::RewriteFailed
-            | Self::LocalUnreachable => Disposition::Drop,
+            | Self::LocalUnreachable
+            | Self::NoLocalEndpoint => Disposition::Drop,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Services: one id is one service port in one family; one word says which descriptor is in force.
 
-use super::{Family, Proto};
+use super::{BackendState, Family, Proto};
 use bytemuck::{Pod, Zeroable};
+use core::ops::Range;
 
 /// Index into SERVICES; 0 is no service.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default, Pod, Zeroable)]
@@ -29,19 +30,89 @@ impl ServiceWord {
     }
 }
 
-/// What a service port means at one moment. Immutable while a [`ServiceWord`] names it. 12 bytes.
+/// What a service port means at one moment. Immutable while a [`ServiceWord`] names it. 28 bytes.
 ///
-/// Slots `first..first + count` never change while it is in force. What is left of `room` names, for the agent and the CLI
-/// alone, the service's other backends, which only keep the flows they have; 0 is none.
+/// The slots of both sets lie in the service's block and never change while it is in force; the sets may overlap. What is left
+/// of the block names, for the agent and the CLI alone, the service's other backends, which only keep the flows they have; 0 is
+/// none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
 #[repr(C)]
 pub struct Descriptor {
-    /// First slot of the set that new connections choose from.
+    /// First slot of the block.
     pub first: u32,
-    /// Number of slots; 0 = reject (S21).
-    pub count: u32,
-    /// Number of slots that belong to the service: 0 or a power of two that divides `first`.
+    /// Number of slots of the block: 0 or a power of two that divides `first`.
     pub room: u32,
+    /// The Cluster set (S16).
+    pub cluster: SlotRange,
+    /// The Local set (S17).
+    pub local: SlotRange,
+    /// Which set serves whom, and what an empty one means.
+    pub flags: ServiceFlags,
+}
+
+/// Consecutive slots. 8 bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+pub struct SlotRange {
+    /// The first slot.
+    pub first: u32,
+    /// Number of slots.
+    pub count: u32,
+}
+
+/// Facts about a service port that are no set.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Pod, Zeroable)]
+#[repr(transparent)]
+pub struct ServiceFlags(pub u32);
+
+impl ServiceFlags {
+    /// Somewhere an endpoint could serve: an empty set drops rather than rejects (S18).
+    pub const ENDPOINTS: Self = Self(1);
+    /// internalTrafficPolicy is Local.
+    pub const INTERNAL_LOCAL: Self = Self(1 << 1);
+    /// externalTrafficPolicy is Local.
+    pub const EXTERNAL_LOCAL: Self = Self(1 << 2);
+
+    /// Whether all bits of `other` are set.
+    #[inline(always)]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The bits of both.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// `self` if `condition` holds, else nothing.
+    #[must_use]
+    pub const fn when(self, condition: bool) -> Self {
+        if condition { self } else { Self(0) }
+    }
+}
+
+impl Descriptor {
+    /// The sets that a slot lies in, as a backend's state says it.
+    pub fn sets_of(&self, slot: u32) -> BackendState {
+        let cluster = BackendState::IN_CLUSTER.when(self.cluster.contains(slot));
+        cluster.with(BackendState::IN_LOCAL.when(self.local.contains(slot)))
+    }
+
+    /// The slots of the block that lie behind both sets.
+    pub fn tail(&self) -> Range<u32> {
+        let sets = [self.cluster, self.local].into_iter().filter(|set| set.count > 0);
+        let end = sets.map(|set| set.first.saturating_add(set.count)).max();
+        end.unwrap_or(self.first)..self.first.saturating_add(self.room)
+    }
+}
+
+impl SlotRange {
+    /// Whether the slot is one of them.
+    #[inline(always)]
+    pub const fn contains(&self, slot: u32) -> bool {
+        slot.wrapping_sub(self.first) < self.count
+    }
 }
 
 const LABEL: usize = 63;

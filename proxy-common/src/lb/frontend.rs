@@ -1,6 +1,6 @@
 //! Which frontend was dialled.
 
-use super::Env;
+use super::{Client, Env};
 use crate::abi::{AddressFlags, Frontend, FrontendKey};
 
 /// The frontend that a packet to this key meets: by its address, or as a NodePort at an address of this node that serves them.
@@ -13,15 +13,14 @@ pub fn for_packet<E: Env>(env: &E, key: FrontendKey) -> Option<Frontend> {
     }
 }
 
-/// The frontend that a socket meets; `own` says whether the caller is a process of this node, to whom NodePorts are there on
-/// loopback too (S40).
+/// The frontend that a socket meets. For a process of this node NodePorts are there on loopback too (S40).
 #[inline(always)]
-pub fn for_socket<E: Env>(env: &E, key: FrontendKey, own: bool) -> Option<Frontend> {
+pub fn for_socket<E: Env>(env: &E, key: FrontendKey, client: Client) -> Option<Frontend> {
     if let Some(frontend) = env.frontend(&key) {
         return Some(frontend);
     }
     let flags = env.address(&key.addr);
-    if flags.has(AddressFlags::NODE_PORT) || (own && flags.has(AddressFlags::LOOPBACK)) {
+    if flags.has(AddressFlags::NODE_PORT) || (client == Client::Node && flags.has(AddressFlags::LOOPBACK)) {
         return node_port(env, key);
     }
     None

@@ -3,6 +3,7 @@
 //! A verdict is a function of packet or socket address, place, tables, clock, random number and the kernel's answers; all of
 //! them come in as arguments or through [`Env`]. Nothing here does IO or asks a clock.
 
+mod client;
 mod env;
 mod flow;
 mod frontend;
@@ -13,6 +14,7 @@ mod select;
 mod snat;
 mod socket;
 
+pub use client::{Client, Set};
 pub use env::{Class, Env, FlowTable, InsertError, Step};
 pub use packet::{Direction, Edge, Path, Place, Verdict, decide};
 pub use rate::{seeded, take_token};

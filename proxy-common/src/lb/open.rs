@@ -1,12 +1,11 @@
 //! New flows: a first packet to a frontend chooses a backend, takes a tuple towards it, and leaves two entries.
 
+use super::client::detector;
 use super::flow::has_other;
 use super::packet::Place;
-use super::select::{Selected, select};
-use super::{Class, Env, FlowTable, InsertError, frontend, snat};
-use crate::abi::{
-    Addr, AddressFlags, Backend, Family, FlowFlags, FlowRoom, FrontendKey, FrontendKind, NextHop, Reason, Scratch, Tuple,
-};
+use super::select::{Choice, Selected, select};
+use super::{Class, Client, Env, FlowTable, InsertError, frontend, snat};
+use crate::abi::{AddressFlags, FlowFlags, FlowRoom, FrontendKey, FrontendKind, NextHop, Reason, Scratch, ServiceFlags, Tuple};
 use crate::packet::Parsed;
 
 /// Judges a packet of no known flow. If the reason is to translate, `scratch` holds what the flow will be: backend, kind,
@@ -29,16 +28,18 @@ fn try_choose<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, class: Class,
     if class == Class::Tcp && !parsed.tcp.opens() {
         return Err(Reason::MidFlow);
     }
-    let (id, backend) = match select(env, frontend.service) {
+    let client = Client::of_packet(env, place, &tuple.src);
+    let choice = match select(env, frontend, client) {
         Selected::Nothing => return Err(Reason::Untouched),
-        Selected::NoEndpoint => return Err(Reason::NoEndpoint),
-        Selected::Backend(id, backend) => (id, backend),
+        Selected::Refused(reason) => return Err(reason),
+        Selected::Backend(choice) => choice,
     };
+    let Choice { id, backend, .. } = choice;
     scratch.to = *tuple;
     scratch.to.dst = backend.addr;
     scratch.to.dport = backend.port;
     scratch.hop = NextHop::NONE;
-    let flags = kind_of_flow(env, place, tuple, frontend.kind, &backend)?;
+    let flags = kind_of_flow(env, client, tuple, frontend.kind, &choice)?;
     scratch.flow.service = frontend.service;
     scratch.flow.backend = id;
     scratch.flow.generation = backend.generation;
@@ -125,35 +126,34 @@ fn adopt_winner<E: Env>(
 #[inline(always)]
 fn kind_of_flow<E: Env>(
     env: &E,
-    place: &Place,
+    client: Client,
     tuple: &Tuple,
     kind: FrontendKind,
-    backend: &Backend,
+    choice: &Choice,
 ) -> Result<FlowFlags, Reason> {
-    if place.made_here {
-        return if backend.flags.is_local() { Err(Reason::LocalUnreachable) } else { Ok(FlowFlags::FROM_NODE) };
+    if client == Client::Node {
+        return if choice.backend.flags.is_local() { Err(Reason::LocalUnreachable) } else { Ok(FlowFlags::FROM_NODE) };
     }
-    Ok(if masquerades(env, tuple, kind, backend) { FlowFlags::MASQUERADE } else { FlowFlags::default() })
+    Ok(if masquerades(env, client, tuple, kind, choice) { FlowFlags::MASQUERADE } else { FlowFlags::default() })
 }
 
 /// Whether the source is translated too: where the reply would not find its way back (S30), where a detector says that the
-/// client is no local pod (S29), and for a client that is its own backend (S36). Never towards an address of this node.
+/// client is no local pod (S29), and for a client that is its own backend (S36). Never towards an address of this node, and not
+/// for a local pod under policy Local (S31).
 #[inline(always)]
-fn masquerades<E: Env>(env: &E, tuple: &Tuple, kind: FrontendKind, backend: &Backend) -> bool {
+fn masquerades<E: Env>(env: &E, client: Client, tuple: &Tuple, kind: FrontendKind, choice: &Choice) -> bool {
+    let backend = &choice.backend;
     if env.address(&backend.addr).has(AddressFlags::LOCAL) {
         return false;
     }
     if tuple.src == backend.addr {
         return true;
     }
-    if kind == FrontendKind::NODE_PORT {
-        return !backend.flags.is_local();
+    if kind != FrontendKind::CLUSTER_IP {
+        let kept = client == Client::LocalPod && choice.flags.has(ServiceFlags::EXTERNAL_LOCAL);
+        return !kept && !backend.flags.is_local();
     }
-    let family = family_index(&tuple.src);
-    env.config().is_some_and(|config| {
-        let local_pods = &config.cluster_cidrs[family];
-        local_pods.is_set() && !local_pods.contains(&tuple.src)
-    })
+    client == Client::Stranger && detector(env, tuple.src.family()).is_some()
 }
 
 /// Finds the next hop towards the backend, and for a masqueraded flow the source that goes with it.
@@ -167,14 +167,6 @@ fn find_way<E: Env>(env: &mut E, place: &Place, tuple: &Tuple, flags: FlowFlags,
         scratch.to.src = source;
     }
     Ok(())
-}
-
-#[inline(always)]
-fn family_index(addr: &Addr) -> usize {
-    match addr.family() {
-        Family::V4 => 0,
-        Family::V6 => 1,
-    }
 }
 
 /// Takes the tuple `scratch.to` for the reply entry `scratch.flow`: with the client's own port if the client's address stays

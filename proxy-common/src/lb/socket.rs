@@ -1,8 +1,8 @@
 //! Sockets: translated once, when they dial; no packet is touched afterwards.
 
-use super::select::{Selected, select, serves};
-use super::{Env, frontend};
-use crate::abi::{Addr, BackendId, FrontendKey, Generation, PeerKey, PeerValue, Port, Proto, Reason, SocketState};
+use super::select::{Choice, Selected, select, serves};
+use super::{Client, Env, frontend};
+use crate::abi::{Addr, BackendId, Disposition, FrontendKey, Generation, PeerKey, PeerValue, Port, Proto, Reason, SocketState};
 
 /// Who dials.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,7 +16,7 @@ pub struct Caller {
 /// What becomes of a socket that dials.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Dialled {
-    /// No frontend: it goes where it dialled.
+    /// No frontend, or one whose packets an edge drops: it goes where it dialled.
     Untouched,
     /// It goes to a backend.
     Backend(SocketState),
@@ -31,11 +31,13 @@ const DRAWS: u32 = 4;
 #[inline(always)]
 pub fn connect<E: Env>(env: &mut E, caller: Caller, addr: Addr, port: Port, proto: Proto) -> Dialled {
     let key = FrontendKey::new(addr, port, proto);
-    let Some(frontend) = frontend::for_socket(env, key, is_own(env, caller)) else { return Dialled::Untouched };
-    match select(env, frontend.service) {
+    let client = Client::of_socket(env, caller, addr.family());
+    let Some(frontend) = frontend::for_socket(env, key, client) else { return Dialled::Untouched };
+    match select(env, frontend, client) {
         Selected::Nothing => Dialled::Untouched,
-        Selected::NoEndpoint => Dialled::Refused(Reason::NoEndpoint),
-        Selected::Backend(id, backend) => {
+        Selected::Refused(reason) if is_left_alone(reason) => Dialled::Untouched,
+        Selected::Refused(reason) => Dialled::Refused(reason),
+        Selected::Backend(Choice { id, backend, .. }) => {
             env.count_connection(frontend.service);
             Dialled::Backend(SocketState {
                 frontend: key,
@@ -53,7 +55,7 @@ pub fn connect<E: Env>(env: &mut E, caller: Caller, addr: Addr, port: Port, prot
 /// What becomes of a datagram with an address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sent {
-    /// No frontend: it goes where it was sent.
+    /// No frontend, or one whose packets an edge drops: it goes where it was sent.
     Untouched,
     /// It goes to this address, for this reason.
     To(Addr, Port, Reason),
@@ -66,24 +68,26 @@ pub enum Sent {
 #[inline(always)]
 pub fn send<E: Env>(env: &mut E, caller: Caller, addr: Addr, port: Port) -> Sent {
     let key = FrontendKey::new(addr, port, Proto::UDP);
-    let Some(frontend) = frontend::for_socket(env, key, is_own(env, caller)) else { return Sent::Untouched };
+    let client = Client::of_socket(env, caller, addr.family());
+    let Some(frontend) = frontend::for_socket(env, key, client) else { return Sent::Untouched };
     let to = PeerKey::to_frontend(caller.socket, addr, port);
     if let Some(peer) = env.peer(&to)
         && serves(env, peer.backend, peer.generation)
     {
         return Sent::To(peer.addr, peer.port, Reason::Forward);
     }
-    let mut drawn = select(env, frontend.service);
+    let mut drawn = select(env, frontend, client);
     for _ in 1..DRAWS {
         if !is_ambiguous(env, caller, &key, &drawn) {
             break;
         }
-        drawn = select(env, frontend.service);
+        drawn = select(env, frontend, client);
     }
     match drawn {
         Selected::Nothing => Sent::Untouched,
-        Selected::NoEndpoint => Sent::Refused(Reason::NoEndpoint),
-        Selected::Backend(id, backend) => {
+        Selected::Refused(reason) if is_left_alone(reason) => Sent::Untouched,
+        Selected::Refused(reason) => Sent::Refused(reason),
+        Selected::Backend(Choice { id, backend, .. }) => {
             env.count_connection(frontend.service);
             let from = PeerKey::from_backend(caller.socket, backend.addr, backend.port);
             env.set_peer(&from, &peer(addr, port, id, backend.generation));
@@ -114,14 +118,16 @@ pub fn peer_name(state: &SocketState, addr: Addr, port: Port) -> Option<(Addr, P
     (state.backend_addr == addr && state.backend_port == port).then_some((state.frontend.addr, state.frontend.port))
 }
 
+/// What is dropped is dropped silently, by the edge that the packet meets: the client times out, and what it sends again is judged
+/// anew (S28).
 #[inline(always)]
-fn is_own<E: Env>(env: &E, caller: Caller) -> bool {
-    env.config().is_some_and(|config| config.netns == caller.netns)
+fn is_left_alone(reason: Reason) -> bool {
+    reason.disposition() == Disposition::Drop
 }
 
 #[inline(always)]
 fn is_ambiguous<E: Env>(env: &E, caller: Caller, key: &FrontendKey, drawn: &Selected) -> bool {
-    let Selected::Backend(_, backend) = drawn else { return false };
+    let Selected::Backend(Choice { backend, .. }) = drawn else { return false };
     env.peer(&PeerKey::from_backend(caller.socket, backend.addr, backend.port))
         .is_some_and(|peer| peer.addr != key.addr || peer.port != key.port)
 }

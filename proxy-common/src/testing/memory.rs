@@ -3,8 +3,8 @@
 use super::Route;
 use crate::abi::{
     Addr, AddressFlags, Backend, BackendFlags, BackendId, BackendState, Cidr, Config, Descriptor, DeviceFlags, Flow, FlowRoom,
-    Frontend, FrontendKey, Generation, NextHop, PORT_RANGES, PeerKey, PeerValue, PortRange, Proto, ServiceId, ServiceWord,
-    Tuple,
+    Frontend, FrontendKey, Generation, NextHop, PORT_RANGES, PeerKey, PeerValue, PortRange, Proto, ServiceFlags, ServiceId,
+    ServiceWord, SlotRange, Tuple,
 };
 use crate::lb::{Class, Env, FlowTable, InsertError, Step, seeded};
 use std::collections::{HashMap, HashSet};
@@ -132,16 +132,31 @@ impl Memory {
         let id = BackendId(self.backends.len() as u32);
         let backend = Backend { addr, port: crate::abi::Port::new(port), flags, generation: Generation(id.0 + 100) };
         self.backends.push(backend);
-        self.states.push(BackendState::SERVING.with(BackendState::SELECTABLE));
+        self.states.push(BackendState::SERVING);
         id
     }
 
-    /// Puts a new set in force for a service.
+    /// Puts a new Cluster set in force for a service of policies Cluster.
     pub fn set_slots(&mut self, service: ServiceId, ids: &[BackendId]) {
-        let descriptor = Descriptor { first: self.slots.len() as u32, count: ids.len() as u32, room: 0 };
-        self.slots.extend_from_slice(ids);
+        self.set_sets(service, ids, &[], ServiceFlags::ENDPOINTS.when(!ids.is_empty()));
+    }
+
+    /// Puts a new Cluster set, Local set and flags in force for a service.
+    pub fn set_sets(&mut self, service: ServiceId, cluster: &[BackendId], local: &[BackendId], flags: ServiceFlags) {
+        let cluster = self.add_range(cluster, BackendState::IN_CLUSTER);
+        let local = self.add_range(local, BackendState::IN_LOCAL);
         self.services[service.0 as usize] = ServiceWord::of(self.descriptors.len() as u32);
-        self.descriptors.push(descriptor);
+        self.descriptors.push(Descriptor { first: cluster.first, room: 0, cluster, local, flags });
+    }
+
+    fn add_range(&mut self, ids: &[BackendId], set: BackendState) -> SlotRange {
+        let range = SlotRange { first: self.slots.len() as u32, count: ids.len() as u32 };
+        self.slots.extend_from_slice(ids);
+        for id in ids {
+            let state = &mut self.states[id.0 as usize];
+            *state = state.with(set);
+        }
+        range
     }
 }
 

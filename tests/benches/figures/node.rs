@@ -142,7 +142,7 @@ fn node_port(name: &str, front: SocketAddrV4, back: SocketAddrV4, local: bool) -
         addr: IpAddr::V4(*back.ip()).into(),
         port: Port::new(back.port()),
         local,
-        state: BackendState::SERVING.with(BackendState::SELECTABLE),
+        state: BackendState::SERVING.with(BackendState::IN_CLUSTER),
     };
-    Ok(WantedService { name, frontends: vec![(key, FrontendKind::NODE_PORT)], backends: vec![backend] })
+    Ok(WantedService::new(name, vec![(key, FrontendKind::NODE_PORT)], vec![backend]))
 }

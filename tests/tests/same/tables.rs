@@ -6,7 +6,9 @@ use anyhow::{Result, ensure};
 use proxy_agent::maps::{KernelMaps, Read};
 use proxy_agent::sync::Sync;
 use proxy_agent::table::{Change, WantedBackend, WantedService};
-use proxy_common::abi::{self, BackendId, BackendState, FrontendKey, FrontendKind, Port, Proto, ServiceId, ServiceName};
+use proxy_common::abi::{
+    self, BackendId, BackendState, FrontendKey, FrontendKind, Port, Proto, ServiceFlags, ServiceId, ServiceName,
+};
 use proxy_common::testing::Memory;
 use sluice_tests::Family;
 
@@ -31,6 +33,7 @@ pub struct Service {
     /// The NodePort.
     pub node_port: u16,
     backends: Vec<WantedBackend>,
+    policies: ServiceFlags,
 }
 
 const SERVICES: u8 = 7;
@@ -65,7 +68,7 @@ impl Tables {
             0 => self.apply(Change::Remove(self.services[index].name)),
             1..=3 => {
                 for backend in &mut self.services[index].backends {
-                    backend.state = state(dice);
+                    backend.state = state(backend.local, dice);
                 }
                 self.apply(self.services[index].wanted(self.family))
             }
@@ -116,7 +119,8 @@ impl Service {
         let cluster = FrontendKey::new(self.cluster.ip().into(), Port::new(self.cluster.port()), self.proto);
         let node_port = FrontendKey::new(any, Port::new(self.node_port), self.proto);
         let frontends = vec![(cluster, FrontendKind::CLUSTER_IP), (node_port, FrontendKind::NODE_PORT)];
-        Change::Set(WantedService { name: self.name, frontends, backends: self.backends.clone() })
+        let wanted = WantedService::new(self.name, frontends, self.backends.clone());
+        Change::Set(WantedService { flags: wanted.flags.with(self.policies), ..wanted })
     }
 }
 
@@ -128,15 +132,20 @@ fn service(family: Family, proto: Proto, number: u8) -> Result<Service> {
     let name = ServiceName::new("same", &format!("s{number}"), "", proto, abi_family);
     let name = name.ok_or_else(|| anyhow::anyhow!("a name that is too long"))?;
     let cluster = SocketAddr::new(at(family, 96, u16::from(number) + 1), 80);
-    Ok(Service { name, proto, cluster, node_port: 30_000 + u16::from(number), backends: Vec::new() })
+    let policies = match number {
+        1 => ServiceFlags::EXTERNAL_LOCAL,
+        4 => ServiceFlags::INTERNAL_LOCAL.with(ServiceFlags::EXTERNAL_LOCAL),
+        _ => ServiceFlags::default(),
+    };
+    Ok(Service { name, proto, cluster, node_port: 30_000 + u16::from(number), backends: Vec::new(), policies })
 }
 
-const fn serving() -> BackendState {
-    BackendState::SERVING.with(BackendState::SELECTABLE)
+const fn serving(local: bool) -> BackendState {
+    BackendState::SERVING.with(BackendState::IN_CLUSTER).with(BackendState::IN_LOCAL.when(local))
 }
 
-fn state(dice: &mut Dice) -> BackendState {
-    if dice.chance(70) { serving() } else { BackendState::SERVING }
+fn state(local: bool, dice: &mut Dice) -> BackendState {
+    if dice.chance(70) { serving(local) } else { BackendState::SERVING }
 }
 
 /// An endpoint. Those of small Services come from a small pool, so that Services share endpoints.
@@ -156,5 +165,5 @@ fn endpoint(family: Family, size: usize, dice: &mut Dice) -> WantedBackend {
     let addr: IpAddr = at(family, net, host);
     let local = net == 1 || (net, host) == (20, 1);
     let port = Port::new(if size > 3 { dice.pick(&[8080, 9090]) } else { 8080 });
-    WantedBackend { addr: addr.into(), port, local, state: serving() }
+    WantedBackend { addr: addr.into(), port, local, state: serving(local) }
 }

@@ -3,33 +3,36 @@
 use super::model::*;
 use crate::maps::{FaultyMaps, MemoryMaps, Read};
 use crate::sync::Sync;
-use crate::table::Change;
+use crate::table::{Change, WantedService};
 use proptest::prelude::*;
-use proxy_common::abi::{Addr, BackendId, BackendState, FrontendKey, ServiceName};
+use proxy_common::abi::{Addr, BackendId, BackendState, Descriptor, FrontendKey, ServiceFlags, ServiceName, SlotRange};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a program finds under a frontend: the addresses it chooses from.
-type Seen = Option<BTreeSet<Addr>>;
+/// What a program finds under a frontend: the addresses it chooses from, of both sets, and flags.
+type Seen = Option<Sets>;
+type Sets = (BTreeSet<Addr>, BTreeSet<Addr>, ServiceFlags);
 
 fn seen(maps: &MemoryMaps, key: &FrontendKey) -> Seen {
     let frontend = maps.frontend(key)?;
     let descriptor = maps.descriptor(maps.service(frontend.service).descriptor().expect("a frontend leads to a service"));
-    let slots = descriptor.first..descriptor.first + descriptor.count;
-    Some(slots.map(|slot| chosen(maps, maps.slot(slot))).collect())
+    let set = |range: SlotRange, state| {
+        (range.first..range.first + range.count).map(|slot| chosen(maps, maps.slot(slot), state)).collect()
+    };
+    let (cluster, local) = (BackendState::IN_CLUSTER, BackendState::IN_LOCAL);
+    Some((set(descriptor.cluster, cluster), set(descriptor.local, local), descriptor.flags))
 }
 
-fn chosen(maps: &MemoryMaps, id: BackendId) -> Addr {
+fn chosen(maps: &MemoryMaps, id: BackendId, set: BackendState) -> Addr {
     let (backend, state) = (maps.backend(id), maps.backend_state(id));
     assert_ne!(backend.generation.0, 0, "{:?} is chosen and gone", backend.addr);
-    assert!(state.is_serving() && state.0 & BackendState::SELECTABLE.0 != 0, "{:?} is chosen and not serving", backend.addr);
+    assert!(state.has(BackendState::SERVING.with(set)), "{:?} is chosen and not serving", backend.addr);
     backend.addr
 }
 
-fn sets(table: &Table) -> BTreeMap<ServiceName, BTreeSet<Addr>> {
-    let chosen = |state: BackendState| state.0 & BackendState::SELECTABLE.0 != 0;
-    let set =
-        |wanted: &crate::table::WantedService| wanted.backends.iter().filter(|b| chosen(b.state)).map(|b| b.addr).collect();
-    table.iter().map(|(name, wanted)| (*name, set(wanted))).collect()
+fn sets(table: &Table) -> BTreeMap<ServiceName, Sets> {
+    let set = |wanted: &WantedService, set| wanted.backends.iter().filter(|b| b.state.has(set)).map(|b| b.addr).collect();
+    let sets = |wanted| (set(wanted, BackendState::IN_CLUSTER), set(wanted, BackendState::IN_LOCAL), wanted.flags);
+    table.iter().map(|(name, wanted)| (*name, sets(wanted))).collect()
 }
 
 fn owner(table: &Table, key: &FrontendKey) -> Option<ServiceName> {
@@ -136,7 +139,7 @@ proptest! {
         for (table, at, [a, b, c]) in noise {
             match table {
                 0 => maps.set_service(ServiceId(at % capacity.services), ServiceWord::of(a % 80)),
-                1 => maps.set_descriptor(at % capacity.descriptors, Descriptor { first: a % 600, count: b % 16, room: 1 << (c % 11) }),
+                1 => maps.set_descriptor(at % capacity.descriptors, descriptor(a, b, c)),
                 2 => maps.set_slot(at % capacity.slots, BackendId(a % 300)),
                 3 => maps.set_backend(BackendId(at % capacity.backends), Backend { addr: Addr::v4_word(a), port: Port::new(1), flags: BackendFlags(b as u16), generation: Generation(c) }),
                 4 => maps.set_backend_state(BackendId(at % capacity.backends), BackendState(a)),
@@ -154,6 +157,12 @@ proptest! {
         end_grace(&mut sync);
         expect_empty(sync);
     }
+}
+
+fn descriptor(a: u32, b: u32, c: u32) -> Descriptor {
+    let first = a % 600;
+    let range = |bits: u32| SlotRange { first: first + bits % 5, count: (bits >> 3) % 16 };
+    Descriptor { first, room: 1 << (c % 11), cluster: range(b), local: range(b >> 8), flags: ServiceFlags(c >> 16) }
 }
 
 #[test]

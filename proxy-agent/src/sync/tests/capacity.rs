@@ -3,9 +3,10 @@
 use super::model::*;
 use crate::maps::{Capacity, FaultyMaps, MapError, MapName, MemoryMaps};
 use crate::sync::Sync;
+use crate::table::{Age, Change, WantedService};
 use nix::errno::Errno;
 use proptest::prelude::*;
-use proxy_common::abi::ServiceName;
+use proxy_common::abi::{FrontendKind, ServiceName};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +16,7 @@ const TIGHT: Capacity = Capacity { services: 6, frontends: 7, backends: 20, slot
 fn claim(endpoints: u8, frontends: &[u8]) -> Option<Claim> {
     Some(Claim {
         endpoints: (0..endpoints).map(|number| (number, 1)).collect(),
+        flags: 1,
         frontends: frontends.iter().copied().collect(),
     })
 }
@@ -60,6 +62,24 @@ fn a_service_in_a_full_table_can_lose_an_endpoint() {
         end_grace(&mut sync);
     }
     assert_eq!(held(&sync.maps), model.table);
+}
+
+#[test]
+fn s9_room_goes_to_the_oldest_that_waits() {
+    let capacity = Capacity { services: 2, ..ROOMY };
+    let (mut sync, _) = Sync::adopt(MemoryMaps::new(capacity)).expect("memory does not fail");
+    let mut model = Model::default();
+    sync.apply(model.step(vec![(1, claim(1, &[3]))]));
+    let aged = |service: u8, created| {
+        let frontends = vec![(key(service, 3), FrontendKind::CLUSTER_IP)];
+        Change::Set(WantedService { age: Age::from(created), ..WantedService::new(name(service), frontends, Vec::new()) })
+    };
+    sync.apply(vec![aged(2, None), aged(3, Some(20)), aged(4, Some(10)), aged(5, Some(10))]);
+    assert_eq!(full(&sync).len(), 4);
+    sync.apply(vec![Change::Remove(name(1))]);
+    end_grace(&mut sync);
+    let waiting: Vec<ServiceName> = full(&sync).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(waiting, [name(2), name(3), name(5)]);
 }
 
 proptest! {

@@ -52,7 +52,7 @@ fn sync_kept(applied: &crate::sync::Applied, name: &proxy_common::abi::ServiceNa
 }
 
 fn claim(endpoints: &[(u8, u8)]) -> Claim {
-    Claim { endpoints: endpoints.iter().copied().collect(), frontends: [3].into() }
+    Claim { endpoints: endpoints.iter().copied().collect(), flags: 1, frontends: [3].into() }
 }
 
 #[test]
@@ -64,7 +64,16 @@ fn a_set_that_does_not_change_does_not_flip() {
     assert_eq!(flips(&[(1, 1), (2, 1), (3, 1), (5, 0)]), 0, "one that keeps old flows alone came");
     assert_eq!(flips(&[(1, 1), (2, 1), (3, 0), (5, 0)]), 1, "one is not chosen any more");
     assert_eq!(flips(&[(1, 1), (2, 1), (3, 0), (5, 1)]), 1);
+    assert_eq!(flips(&[(1, 1), (2, 3), (3, 0), (5, 1)]), 1, "one is in the Local set too");
+    assert_eq!(flips(&[(1, 1), (2, 3), (5, 1)]), 0);
     assert_eq!(flips(&[]), 1);
+}
+
+#[test]
+fn another_flag_flips() {
+    let (mut model, mut sync) = (Model::default(), sync());
+    let mut flips = |flags| sync.apply(model.step(vec![(1, Some(Claim { flags, ..claim(&[(1, 1)]) }))])).flips;
+    assert_eq!([flips(1), flips(3), flips(3), flips(7)], [1, 1, 0, 1]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::table::{Change, WantedBackend, WantedService};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 use proxy_common::abi::{
-    Addr, BackendId, BackendState, Family, FrontendKey, FrontendKind, Generation, Port, Proto, ServiceName,
+    Addr, BackendId, BackendState, Family, FrontendKey, FrontendKind, Generation, Port, Proto, ServiceFlags, ServiceName,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -26,11 +26,12 @@ pub const ROOMY: Capacity = Capacity {
 
 pub type Table = BTreeMap<ServiceName, WantedService>;
 
-/// A claim of one Service: endpoints (number, state), and numbers of frontends. Frontends below [`SHARED`] may be claimed by several
+/// A claim of one Service: endpoints (number, state), flags, and numbers of frontends. Frontends below [`SHARED`] may be claimed by several
 /// Services; the first by name gets them.
 #[derive(Clone, Debug, Default)]
 pub struct Claim {
     pub endpoints: BTreeMap<u8, u8>,
+    pub flags: u32,
     pub frontends: BTreeSet<u8>,
 }
 
@@ -47,10 +48,8 @@ pub fn key(service: u8, number: u8) -> FrontendKey {
 
 pub fn backend(service: u8, number: u8, state: u8) -> WantedBackend {
     let addr = Addr::from(std::net::IpAddr::V4(Ipv4Addr::new(10, 1, service, number)));
-    let state = match state % 3 {
-        0 => BackendState::SERVING,
-        _ => BackendState::SERVING.with(BackendState::SELECTABLE),
-    };
+    let cluster = BackendState::IN_CLUSTER.when(state & 1 != 0);
+    let state = BackendState::SERVING.with(cluster).with(BackendState::IN_LOCAL.when(state & 2 != 0));
     WantedBackend { addr, port: Port::new(8080), local: number.is_multiple_of(2), state }
 }
 
@@ -58,8 +57,8 @@ pub fn backend(service: u8, number: u8, state: u8) -> WantedBackend {
 pub type Step = Vec<(u8, Option<Claim>)>;
 
 pub fn steps(services: u8, endpoints: usize, len: usize) -> impl Strategy<Value = Vec<Step>> {
-    let claim = (btree_map(0u8..12, 0u8..3, 0..endpoints), btree_set(0u8..5, 0..4))
-        .prop_map(|(endpoints, frontends)| Claim { endpoints, frontends });
+    let claim = (btree_map(0u8..12, 0u8..4, 0..endpoints), 0u32..8, btree_set(0u8..5, 0..4))
+        .prop_map(|(endpoints, flags, frontends)| Claim { endpoints, flags, frontends });
     vec(vec((0..services, prop::option::weighted(0.8, claim)), 1..4), 1..len)
 }
 
@@ -101,7 +100,8 @@ fn table(claims: &BTreeMap<u8, Claim>) -> Table {
             let keys = claim.frontends.iter().map(|number| key(service, *number)).filter(|key| claimed.insert(*key));
             let frontends = keys.map(|key| (key, FrontendKind::CLUSTER_IP)).collect();
             let backends = claim.endpoints.iter().map(|(number, state)| backend(service, *number, *state)).collect();
-            (name(service), WantedService { name: name(service), frontends, backends })
+            let wanted = WantedService::new(name(service), frontends, backends);
+            (name(service), WantedService { flags: ServiceFlags(claim.flags), ..wanted })
         })
         .collect()
 }
@@ -111,10 +111,11 @@ pub fn held(maps: &impl Read) -> Table {
     let views = services(maps).expect("memory does not fail");
     let wanted = views.into_iter().map(|view| {
         let backends = view.backends.iter().map(|held| {
-            assert_eq!(held.chosen, held.state.0 & BackendState::SELECTABLE.0 != 0, "state and set of {:?}", held.addr);
+            assert_eq!(held.sets, held.state.sets(), "state and sets of {:?}", held.addr);
             WantedBackend { addr: held.addr, port: held.port, local: held.local, state: held.state }
         });
-        (view.name, WantedService { name: view.name, frontends: view.frontends, backends: backends.collect() })
+        let wanted = WantedService::new(view.name, view.frontends, backends.collect());
+        (view.name, WantedService { flags: view.flags, ..wanted })
     });
     wanted.collect()
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 /// Endpoints of round `round`: all have the round's number in their address, and there are as many as the number says.
 fn wanted(round: u16) -> crate::table::WantedService {
-    let state = BackendState::SERVING.with(BackendState::SELECTABLE);
+    let state = BackendState::SERVING.with(BackendState::IN_CLUSTER);
     let [high, low] = round.to_be_bytes();
     let backends = (0..1 + round % 7).map(|number| crate::table::WantedBackend {
         addr: Addr::from(IpAddr::V4(Ipv4Addr::new(10, high, low, number as u8))),
@@ -20,7 +20,7 @@ fn wanted(round: u16) -> crate::table::WantedService {
         state,
     });
     let frontends = vec![(key(1, 3), FrontendKind::CLUSTER_IP)];
-    crate::table::WantedService { name: name(1), frontends, backends: backends.collect() }
+    crate::table::WantedService::new(name(1), frontends, backends.collect())
 }
 
 /// One decision after the other, each an RCU reader: odd while it runs.
@@ -30,8 +30,8 @@ fn read(maps: &MemoryMaps, reader: &AtomicU64, stop: &AtomicBool) -> u64 {
         reader.fetch_add(1, Ordering::SeqCst);
         if let Some(index) = maps.service(ServiceId(1)).descriptor() {
             let descriptor = maps.descriptor(index);
-            let members = (descriptor.first..descriptor.first + descriptor.count).map(|slot| maps.backend(maps.slot(slot)));
-            let members: Vec<_> = members.collect();
+            let slots = descriptor.cluster.first..descriptor.cluster.first + descriptor.cluster.count;
+            let members: Vec<_> = slots.map(|slot| maps.backend(maps.slot(slot))).collect();
             let round = members.first().map_or(0, |backend| backend.port.number());
             let same = members.iter().all(|backend| backend.port.number() == round);
             assert!(same && members.len() == usize::from(1 + round % 7), "half a change: {members:?}");

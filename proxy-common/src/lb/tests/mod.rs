@@ -3,6 +3,7 @@
 mod flows;
 mod masquerade;
 mod places;
+mod policies;
 mod races;
 mod rate;
 mod room;

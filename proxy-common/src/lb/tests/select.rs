@@ -1,9 +1,9 @@
 //! The choice of a backend.
 
 use super::world::{CLIENT, CLUSTER, FAMILIES, INGRESS, NODE_PORT, SERVICE, SYN, World};
-use crate::abi::{BackendId, Reason, ServiceWord};
-use crate::lb::select::{Selected, scale, select};
-use crate::lb::{Env, Path};
+use crate::abi::{BackendId, Frontend, FrontendKind, Reason, ServiceWord};
+use crate::lb::select::{Choice, Selected, scale, select};
+use crate::lb::{Client, Env, Path};
 use proptest::prelude::*;
 
 #[test]
@@ -17,10 +17,12 @@ fn the_choice_is_uniform() {
         let mut world = World::tcp(FAMILIES[0], (1, 1, 80));
         let ids: Vec<BackendId> = (0..count).map(|host| world.replace_endpoint((1, host as u8, 80))).collect();
         world.env.set_slots(SERVICE, &ids);
+        let frontend = Frontend { service: SERVICE, kind: FrontendKind::CLUSTER_IP };
         let draws = 1_000 * count;
         let mut chosen = vec![0_u32; count];
         for _ in 0..draws {
-            let Selected::Backend(id, backend) = select(&mut world.env, SERVICE) else { panic!("no backend") };
+            let Selected::Backend(chose) = select(&mut world.env, frontend, Client::Stranger) else { panic!("no backend") };
+            let Choice { id, backend, .. } = chose;
             assert_eq!(Some(backend), world.env.backend(id));
             chosen[ids.iter().position(|held| *held == id).expect("one of the set")] += 1;
         }

@@ -1,0 +1,105 @@
+//! Random objects out of few values, so that everything collides; some make no sense.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kube::core::ObjectMeta;
+use proptest::prelude::*;
+use proxy_agent::watch::objects::{
+    Conditions, Endpoint, EndpointPort, EndpointSlice, Hint, Hints, Node, Object, Service, ServicePort, ServiceSpec,
+};
+use std::collections::BTreeMap;
+
+fn text(choices: &'static [&'static str]) -> impl Strategy<Value = String> {
+    prop::sample::select(choices).prop_map(str::to_owned)
+}
+
+fn number(choices: &'static [i64]) -> impl Strategy<Value = i64> {
+    prop::sample::select(choices)
+}
+
+/// A Service.
+pub fn service() -> impl Strategy<Value = Object> {
+    let port = (
+        text(&["", "a", "b"]),
+        text(&["TCP", "UDP", "SCTP", "x"]),
+        number(&[0, 80, 80, 81]),
+        number(&[0, 0, 30080, 30081, 70000]),
+    );
+    let port = port.prop_map(|(name, protocol, port, node_port)| ServicePort { name, protocol, port, node_port });
+    let address = text(&["10.96.0.1", "10.96.0.2", "fd00::1", "fd00::2", "None", "0.0.0.0", "127.0.0.1", ""]);
+    (
+        text(&["a", "b", "c", "d"]),
+        prop::option::of(0_i64..3),
+        prop::collection::vec(address, 0..3),
+        prop::collection::vec(port, 0..4),
+        text(&["ClusterIP", "ClusterIP", "ExternalName"]),
+        prop::bool::weighted(0.1),
+        prop::bool::weighted(0.1),
+        (text(&["", "Cluster", "Local"]), text(&["", "Cluster", "Local"])),
+    )
+        .prop_map(|(name, created, cluster_ips, ports, service_type, foreign, ranges, (internal, external))| {
+            let mut metadata = meta(name, foreign.then_some("service.kubernetes.io/service-proxy-name"));
+            metadata.creation_timestamp = created.map(|second| Time(Timestamp::from_second(second).unwrap()));
+            let ranges = if ranges { vec!["10.0.0.0/8".to_owned()] } else { Vec::new() };
+            let spec = ServiceSpec {
+                service_type,
+                cluster_ips,
+                ports,
+                load_balancer_source_ranges: ranges,
+                internal_traffic_policy: internal,
+                external_traffic_policy: external,
+                ..ServiceSpec::default()
+            };
+            Object::Service(Service { metadata, spec, ..Service::default() })
+        })
+}
+
+/// An EndpointSlice.
+pub fn slice() -> impl Strategy<Value = Object> {
+    let condition = || prop::option::of(any::<bool>());
+    let conditions = (condition(), condition(), condition());
+    let address = text(&["10.244.0.1", "10.244.0.2", "10.244.0.3", "fd00:244::1", "fd00:244::2", "127.0.0.1", "x"]);
+    let endpoint = (prop::collection::vec(address, 0..2), conditions, text(&["node-1", "node-2"]), hints());
+    let endpoint = endpoint.prop_map(|(addresses, (ready, serving, terminating), node, hints)| Endpoint {
+        addresses,
+        conditions: Conditions { ready, serving, terminating },
+        node_name: Some(node),
+        hints,
+    });
+    let port = (prop::option::of(text(&["", "a", "b"])), text(&["TCP", "UDP"]), prop::option::of(number(&[0, 8080, 8081])));
+    let port = port.prop_map(|(name, protocol, port)| EndpointPort { name, protocol: Some(protocol), port });
+    (
+        text(&["s1", "s2", "s3", "s4", "s5"]),
+        text(&["a", "b", "c", "d"]),
+        text(&["IPv4", "IPv4", "IPv6", "FQDN"]),
+        prop::collection::vec(endpoint, 0..4),
+        prop::collection::vec(port, 0..3),
+        prop::bool::weighted(0.1),
+    )
+        .prop_map(|(name, service, address_type, endpoints, ports, headless)| {
+            let mut metadata = meta(name, headless.then_some("service.kubernetes.io/headless"));
+            metadata.labels.get_or_insert_default().insert("kubernetes.io/service-name".into(), service);
+            Object::EndpointSlice(EndpointSlice { metadata, address_type, endpoints, ports })
+        })
+}
+
+fn hints() -> impl Strategy<Value = Option<Hints>> {
+    let names = |choices| prop::collection::vec(text(choices).prop_map(|name| Hint { name }), 0..3);
+    let hints = (names(&["a", "a", "b"]), names(&["node-1", "node-1", "node-2"]));
+    prop::option::weighted(0.8, hints.prop_map(|(for_zones, for_nodes)| Hints { for_zones, for_nodes }))
+}
+
+/// A Node: this one or another.
+pub fn node() -> impl Strategy<Value = Object> {
+    (text(&["node-1", "node-1", "node-2"]), prop::option::of(text(&["", "a", "b", "c"]))).prop_map(|(name, zone)| {
+        let labels = zone.map(|zone| BTreeMap::from([("topology.kubernetes.io/zone".to_owned(), zone)]));
+        let metadata = ObjectMeta { name: Some(name), labels, ..ObjectMeta::default() };
+        Object::Node(Node { metadata, ..Node::default() })
+    })
+}
+
+/// Metadata of an object in the namespace `n`.
+pub fn meta(name: String, label: Option<&str>) -> ObjectMeta {
+    let labels = label.map(|label| BTreeMap::from([(label.to_owned(), String::new())]));
+    ObjectMeta { name: Some(name), namespace: Some("n".into()), labels, ..ObjectMeta::default() }
+}
