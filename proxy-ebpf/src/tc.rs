@@ -8,7 +8,7 @@ use crate::tc_packet::TcPacket;
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::generated::bpf_redirect;
 use aya_ebpf::programs::TcContext;
-use proxy_common::abi::{Hook, Reason, Scratch, TRANSLATED_MARK};
+use proxy_common::abi::{Hook, Reason, Scratch};
 use proxy_common::lb::{self, Direction, Edge, Path, Place, Verdict};
 use proxy_common::packet::{self, Parsed};
 
@@ -22,7 +22,7 @@ const TO_INGRESS: u64 = 1;
 pub fn run(ctx: &TcContext, edge: Edge, direction: Direction) -> i32 {
     let Some(work) = maps::work() else { return NEXT };
     let place = place(ctx, edge, direction);
-    if direction == Direction::Ingress && edge == Edge::Outside && take_mark(ctx) {
+    if direction == Direction::Ingress && edge == Edge::Outside && is_marked(ctx) {
         count(place.hook, Reason::Translated, ctx.len());
         return NEXT;
     }
@@ -88,21 +88,14 @@ fn may_answer() -> bool {
     lb::take_token(unsafe { &mut *bucket }, env::now(), config.icmp_per_second)
 }
 
-/// Whether XDP has translated the packet; its mark is cleared.
+/// Whether XDP has translated the packet. The mark stays: the kernel copies the head of a cloned packet before any program that
+/// writes to packets or their metadata directly (`tc_cls_act_prologue`).
 #[inline(always)]
-fn take_mark(ctx: &TcContext) -> bool {
+fn is_marked(ctx: &TcContext) -> bool {
     // SAFETY: fields of the hook's context, and a word between them, as checked.
     unsafe {
         let start = (*ctx.skb.skb).data_meta as usize;
         let end = (*ctx.skb.skb).data as usize;
-        if start + size_of::<u32>() > end {
-            return false;
-        }
-        let mark = start as *mut u32;
-        let marked = *mark == TRANSLATED_MARK;
-        if marked {
-            *mark = 0;
-        }
-        marked
+        start + size_of::<u32>() <= end && CONFIG.get(0).is_some_and(|config| *(start as *const u32) == config.mark())
     }
 }

@@ -1,10 +1,11 @@
-//! A packet at tc. Headers are written in place; transport checksums go through the kernel's helper, which alone knows whether
-//! a checksum is complete, partial or none.
+//! A packet at tc. It is written by the kernel's helpers alone: a program that writes to packets itself has each cloned one, as
+//! a local stack's are, copied before it runs (`tc_cls_act_prologue`), even if it leaves it as it is. Only the helper for
+//! transport checksums knows whether one is complete, partial or none.
 
 use crate::maps::CSUM_IPV6;
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::{
-    bpf_csum_update, bpf_l4_csum_replace, bpf_skb_adjust_room, bpf_skb_change_tail, bpf_skb_pull_data,
+    bpf_csum_update, bpf_l4_csum_replace, bpf_skb_adjust_room, bpf_skb_change_tail, bpf_skb_pull_data, bpf_skb_store_bytes,
 };
 use bytemuck::Pod;
 use core::ptr;
@@ -57,9 +58,9 @@ impl TcPacket {
     }
 
     #[inline(always)]
-    fn at<T>(&self, offset: usize) -> Option<*mut T> {
+    fn at<T>(&self, offset: usize) -> Option<*const T> {
         let start = self.data();
-        (start + offset + size_of::<T>() <= self.data_end()).then_some((start + offset) as *mut T)
+        (start + offset + size_of::<T>() <= self.data_end()).then_some((start + offset) as *const T)
     }
 
     #[inline(always)]
@@ -82,8 +83,9 @@ impl Packet for TcPacket {
 
     #[inline(always)]
     fn store<T: Pod>(&mut self, offset: usize, value: &T) -> Option<()> {
-        // SAFETY: inside the packet, as just checked; eBPF allows stores at any alignment in packets.
-        self.at::<T>(offset).map(|header| unsafe { *header = *value })
+        let (from, length) = (&raw const *value, size_of::<T>() as u32);
+        // SAFETY: the hook's own context, and a value of the size that is named.
+        (unsafe { bpf_skb_store_bytes(self.skb, offset as u32, from.cast(), length, 0) } == 0).then_some(())
     }
 
     #[inline(always)]

@@ -2,13 +2,13 @@
 
 use crate::count::count;
 use crate::env::Kernel;
-use crate::maps::{self, Work};
+use crate::maps::{self, CONFIG, Work};
 use crate::xdp_packet::XdpPacket;
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_TX};
 use aya_ebpf::helpers::generated::{bpf_redirect, bpf_xdp_adjust_meta};
 use aya_ebpf::programs::XdpContext;
-use proxy_common::abi::{Hook, NextHop, Reason, Scratch, TRANSLATED_MARK, Tuple};
+use proxy_common::abi::{Hook, NextHop, Reason, Scratch, Tuple};
 use proxy_common::lb::{self, Direction, Edge, Path, Place, Verdict};
 use proxy_common::packet::{self, Parsed};
 
@@ -79,7 +79,8 @@ fn mark(ctx: &XdpContext) -> bool {
         if start + size_of::<u32>() > end {
             return false;
         }
-        *(start as *mut u32) = TRANSLATED_MARK;
+        let Some(config) = CONFIG.get(0) else { return false };
+        *(start as *mut u32) = config.mark();
         true
     }
 }

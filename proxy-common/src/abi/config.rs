@@ -1,6 +1,7 @@
 //! CONFIG: one mapped value with what programs must know of the node and of the agent's settings.
 
 use super::Addr;
+use super::version::TRANSLATED_MARK;
 use bytemuck::{Pod, Zeroable};
 
 /// How many ranges of source ports there may be.
@@ -30,6 +31,15 @@ pub struct Config {
     pub icmp_per_second: u32,
     /// Zero.
     pub zero: u32,
+}
+
+impl Config {
+    /// Value of XDP metadata that marks a packet as translated on this node: tc passes it on. The mark stays with the packet, so it
+    /// says which node: a pod may be a node itself.
+    #[inline(always)]
+    pub const fn mark(&self) -> u32 {
+        TRANSLATED_MARK ^ self.netns as u32
+    }
 }
 
 /// A prefix: address and mask, both in the layout of [`Addr`]. 36 bytes.

@@ -2,7 +2,8 @@
 //! against the hash of the version in force.
 
 use super::*;
-use crate::abi::{ABI_VERSION, Family, Hook, INTEREST_LEN, PORT_RANGES, Reason, TRANSLATED_MARK};
+use crate::abi::version::TRANSLATED_MARK;
+use crate::abi::{ABI_VERSION, Family, Hook, INTEREST_LEN, PORT_RANGES, Reason};
 use std::fmt::Write as _;
 
 /// The hash of each version's listing. A layout that has changed gets a new version and a line of its own here.

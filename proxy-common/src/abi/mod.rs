@@ -24,4 +24,4 @@ pub use node::{AddressFlags, Bucket, DeviceFlags, ProgramState};
 pub use reason::{COUNTER_SLOTS, Counter, Disposition, Hook, Reason};
 pub use service::{Descriptor, ServiceFlags, ServiceId, ServiceName, ServiceWord, SlotRange};
 pub use socket::{PeerKey, PeerValue, SocketState};
-pub use version::{ABI_VERSION, TRANSLATED_MARK};
+pub use version::ABI_VERSION;

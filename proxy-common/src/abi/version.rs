@@ -3,5 +3,5 @@
 /// Version of everything in `abi`. It changes whenever a type here, or the meaning of a map, does.
 pub const ABI_VERSION: u32 = 4;
 
-/// Value of XDP metadata that marks a packet as translated: tc passes it on and clears the mark.
-pub const TRANSLATED_MARK: u32 = 0x51_75_1c_e1;
+/// What [`super::Config::mark`] is made of.
+pub(super) const TRANSLATED_MARK: u32 = 0x51_75_1c_e1;

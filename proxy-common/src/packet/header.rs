@@ -74,6 +74,26 @@ pub struct Udp {
     pub checksum: u16,
 }
 
+/// A network header and the ports behind it: all that a translation writes but for the transport checksum, in one piece.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct Ipv4Ports {
+    /// The network header.
+    pub ip: Ipv4,
+    /// Source and destination port.
+    pub ports: u32,
+}
+
+/// The same of IPv6.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct Ipv6Ports {
+    /// The network header.
+    pub ip: Ipv6,
+    /// Source and destination port.
+    pub ports: u32,
+}
+
 /// TCP header without options (RFC 9293). 20 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
 #[repr(C)]

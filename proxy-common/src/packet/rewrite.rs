@@ -1,6 +1,6 @@
 //! Writes a tuple into a frame and keeps every checksum right.
 
-use super::header::{Ethernet, Ipv4, Ipv6, L3, Tcp, Udp};
+use super::header::{Ethernet, Ipv4, Ipv4Ports, Ipv6, Ipv6Ports, L3, Tcp, Udp};
 use super::{Change, Packet, Parsed, Sum};
 use crate::abi::{Family, NextHop, Proto, Tuple};
 use core::mem::offset_of;
@@ -11,18 +11,17 @@ use core::mem::offset_of;
 #[inline(always)]
 pub fn translate<P: Packet>(packet: &mut P, parsed: &Parsed, to: &Tuple, forwarded: bool) -> Option<()> {
     let from = &parsed.tuple;
+    let ports = pair(to.sport.to_wire(), to.dport.to_wire());
     let addresses = match parsed.family {
-        Family::V4 => rewrite_v4(packet, from, to, forwarded)?,
-        Family::V6 => rewrite_v6(packet, from, to, forwarded)?,
+        Family::V4 => rewrite_v4(packet, from, to, ports, forwarded)?,
+        Family::V6 => rewrite_v6(packet, from, to, ports, forwarded)?,
     };
     let offset = parsed.transport();
-    let ports = pair(to.sport.to_wire(), to.dport.to_wire());
     let change = Change {
         addresses,
         ports: Sum::ZERO.replace(pair(from.sport.to_wire(), from.dport.to_wire()), ports),
         v6: parsed.family == Family::V6,
     };
-    packet.store(offset, &ports)?;
     if from.proto == Proto::TCP {
         packet.update_checksum(offset + offset_of!(Tcp, checksum), change, false)
     } else {
@@ -37,7 +36,7 @@ pub fn link<P: Packet>(packet: &mut P, hop: &NextHop) -> Option<()> {
 }
 
 #[inline(always)]
-fn rewrite_v4<P: Packet>(packet: &mut P, from: &Tuple, to: &Tuple, forwarded: bool) -> Option<Sum> {
+fn rewrite_v4<P: Packet>(packet: &mut P, from: &Tuple, to: &Tuple, ports: u32, forwarded: bool) -> Option<Sum> {
     let mut ip: Ipv4 = packet.load(L3)?;
     let addresses =
         Sum::ZERO.replace(from.src.as_v4_word(), to.src.as_v4_word()).replace(from.dst.as_v4_word(), to.dst.as_v4_word());
@@ -50,12 +49,12 @@ fn rewrite_v4<P: Packet>(packet: &mut P, from: &Tuple, to: &Tuple, forwarded: bo
     ip.checksum = header.update(ip.checksum);
     ip.src = to.src.as_v4_word();
     ip.dst = to.dst.as_v4_word();
-    packet.store(L3, &ip)?;
+    packet.store(L3, &Ipv4Ports { ip, ports })?;
     Some(addresses)
 }
 
 #[inline(always)]
-fn rewrite_v6<P: Packet>(packet: &mut P, from: &Tuple, to: &Tuple, forwarded: bool) -> Option<Sum> {
+fn rewrite_v6<P: Packet>(packet: &mut P, from: &Tuple, to: &Tuple, ports: u32, forwarded: bool) -> Option<Sum> {
     let mut ip: Ipv6 = packet.load(L3)?;
     let (old_src, old_dst) = (from.src.as_words(), from.dst.as_words());
     let mut addresses = Sum::ZERO;
@@ -67,7 +66,7 @@ fn rewrite_v6<P: Packet>(packet: &mut P, from: &Tuple, to: &Tuple, forwarded: bo
     if forwarded {
         ip.hop_limit = ip.hop_limit.wrapping_sub(1);
     }
-    packet.store(L3, &ip)?;
+    packet.store(L3, &Ipv6Ports { ip, ports })?;
     Some(addresses)
 }
 

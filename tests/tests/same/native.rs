@@ -1,6 +1,6 @@
 //! The decisions as they run here, carried out as the hooks of `proxy-ebpf` carry them out.
 
-use proxy_common::abi::{Hook, Reason, Scratch, TRANSLATED_MARK, Tuple};
+use proxy_common::abi::{Hook, Reason, Scratch, Tuple};
 use proxy_common::lb::{self, Direction, Edge, Path, Place, Verdict};
 use proxy_common::packet::{self, Bytes, L3, Parsed};
 use proxy_common::testing::Memory;
@@ -86,7 +86,7 @@ pub fn run(env: &mut Memory, program: Program, place: &Place, frame: &[u8]) -> (
     };
     let verdict = lb::decide(env, place, &parsed, &mut scratch);
     let (action, reason, mark) = if program == Program::UplinkXdp {
-        carry_out_xdp(&mut buffer, place, &parsed, &verdict, &scratch)
+        carry_out_xdp(&mut buffer, env.config.mark(), place, &parsed, &verdict, &scratch)
     } else {
         let (action, reason) = carry_out_tc(&mut buffer, &parsed, &verdict, &scratch);
         (action, reason, None)
@@ -109,6 +109,7 @@ fn carry_out_tc(buffer: &mut Buffer, parsed: &Parsed, verdict: &Verdict, scratch
 
 fn carry_out_xdp(
     buffer: &mut Buffer,
+    mark: u32,
     place: &Place,
     parsed: &Parsed,
     verdict: &Verdict,
@@ -118,8 +119,8 @@ fn carry_out_xdp(
         Path::Pass => (XDP_PASS, verdict.reason, None),
         Path::Drop | Path::Reject => (XDP_PASS, Reason::Deferred, None),
         Path::Stack => match packet::translate(buffer, parsed, &scratch.to, false) {
-            Some(()) => (XDP_PASS, verdict.reason, Some(TRANSLATED_MARK)),
-            None => (XDP_DROP, Reason::RewriteFailed, Some(TRANSLATED_MARK)),
+            Some(()) => (XDP_PASS, verdict.reason, Some(mark)),
+            None => (XDP_DROP, Reason::RewriteFailed, Some(mark)),
         },
         Path::Out => {
             let sent = packet::translate(buffer, parsed, &scratch.to, true).and_then(|()| packet::link(buffer, &scratch.hop));
