@@ -101,9 +101,9 @@ impl Env for Kernel {
     }
 
     #[inline(always)]
-    fn may_be_dialled(&self, addr: &Addr) -> bool {
+    fn interest(&self, addr: &Addr) -> u8 {
         // SAFETY: a byte of an array's element.
-        maps::interest(INTEREST_DIALLED, addr).is_none_or(|byte| unsafe { *byte } != 0)
+        maps::interest(INTEREST_DIALLED, addr).map_or(u8::MAX, |byte| unsafe { *byte })
     }
 
     #[inline(always)]

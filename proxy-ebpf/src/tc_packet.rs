@@ -9,15 +9,16 @@ use aya_ebpf::helpers::generated::{
 };
 use bytemuck::Pod;
 use core::ptr;
-use proxy_common::packet::{Change, Packet, Sum};
+use proxy_common::packet::{Change, ETHER_V4, Ethernet, Packet, Sum};
 
 const PSEUDO_HDR: u64 = 1 << 4;
 const MARK_MANGLED_0: u64 = 1 << 5;
 /// Linux 6.16.
 const IPV6: u64 = 1 << 7;
 const ROOM_MAC: u32 = 1;
-/// Ethernet, IPv6 and TCP without options.
-const HEADERS: usize = 14 + 40 + 20;
+/// Ethernet, IPv4 or IPv6, and TCP without options.
+const HEADERS_V4: usize = 14 + 20 + 20;
+const HEADERS_V6: usize = 14 + 40 + 20;
 
 /// The packet of a tc hook.
 pub struct TcPacket {
@@ -29,13 +30,22 @@ impl TcPacket {
     #[inline(always)]
     pub fn new(skb: *mut __sk_buff) -> Self {
         let packet = Self { skb };
-        let len = packet.len() as usize;
-        if packet.data() + HEADERS > packet.data_end() && packet.data() + len > packet.data_end() {
-            let wanted = if len < HEADERS { len } else { HEADERS };
+        let (len, wanted) = (packet.len() as usize, packet.headers());
+        if packet.data() + wanted > packet.data_end() && packet.data() + len > packet.data_end() {
+            let wanted = if len < wanted { len } else { wanted };
             // SAFETY: the hook's own context.
             unsafe { bpf_skb_pull_data(skb, wanted as u32) };
         }
         packet
+    }
+
+    /// How much of the packet is read. What lies in pages is pulled no further: that allocates and copies.
+    #[inline(always)]
+    fn headers(&self) -> usize {
+        match self.load::<Ethernet>(0) {
+            Some(Ethernet { ether_type: ETHER_V4, .. }) => HEADERS_V4,
+            _ => HEADERS_V6,
+        }
     }
 
     /// Length from the link header on.

@@ -25,10 +25,10 @@ impl Interest {
         Ok(Self(mapping))
     }
 
-    /// Notes an address.
-    pub(super) fn mark(&self, addr: &Addr) {
+    /// Notes what an address is: one of the bits INTEREST_….
+    pub(super) fn mark(&self, addr: &Addr, what: u8) {
         let byte = FIELD + addr.interest() as usize;
         let word = &self.0.words()[byte / BYTES_PER_WORD];
-        word.fetch_or(1 << (u8::BITS as usize * (byte % BYTES_PER_WORD)), Ordering::Release);
+        word.fetch_or(u64::from(what) << (u8::BITS as usize * (byte % BYTES_PER_WORD)), Ordering::Release);
     }
 }

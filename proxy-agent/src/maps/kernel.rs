@@ -6,7 +6,7 @@ use super::sys;
 use super::tables::{HashRead, HashWrite, Tables};
 use super::{Capacity, HashTable, MapError, MapName, Mapping, Partial};
 use bytemuck::Pod;
-use proxy_common::abi::{Frontend, FrontendKey, ServiceId, ServiceName};
+use proxy_common::abi::{Frontend, FrontendKey, INTEREST_FRONTEND, ServiceId, ServiceName};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -131,7 +131,7 @@ impl HashWrite for KernelHashes {
 
     fn insert_frontends(&mut self, entries: &[(FrontendKey, Frontend)]) -> Result<(), Partial> {
         if let Some(interest) = &self.interest {
-            entries.iter().for_each(|(key, _)| interest.mark(&key.addr));
+            entries.iter().for_each(|(key, _)| interest.mark(&key.addr, INTEREST_FRONTEND));
         }
         self.frontends.insert(entries)
     }

@@ -5,7 +5,7 @@ use super::kernel::hash;
 use super::pins::{self, Access, PinError};
 use super::{Array, HashTable, MapError, MapName, Mapping};
 use bytemuck::Pod;
-use proxy_common::abi::{ABI_VERSION, Addr, AddressFlags, Config, DeviceFlags};
+use proxy_common::abi::{ABI_VERSION, Addr, AddressFlags, Config, DeviceFlags, INTEREST_NODE};
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::path::Path;
@@ -43,7 +43,7 @@ impl NodeMaps {
 
     /// Makes NODE_ADDRESSES hold exactly `wanted`; what comes is in place before what goes is taken out.
     pub fn set_addresses(&mut self, wanted: &HashMap<Addr, AddressFlags>) -> Result<(), MapError> {
-        wanted.keys().for_each(|addr| self.interest.mark(addr));
+        wanted.keys().for_each(|addr| self.interest.mark(addr, INTEREST_NODE));
         replace(&self.addresses, wanted)
     }
 

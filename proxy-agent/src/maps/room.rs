@@ -31,7 +31,7 @@ impl Rooms {
     pub(super) fn set_quotas(&self, capacity: &Capacity) {
         for (class, entries) in [(Class::Tcp, capacity.flows), (Class::Any, capacity.flows_any)] {
             let quota = u64::from(entries / ENTRIES_PER_PLACE);
-            let update = |word: u64| Some(word >> 32 << 32 | quota);
+            let update = |word: u64| Some(((word >> 32) << 32) | quota);
             let _ = self.quota_and_spill(class).fetch_update(Ordering::AcqRel, Ordering::Relaxed, update);
         }
     }

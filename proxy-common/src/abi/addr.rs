@@ -52,6 +52,10 @@ const INTEREST_BITS: u32 = 17;
 pub const INTEREST_LEN: usize = 1 << INTEREST_BITS;
 /// Index of the field of INTEREST that the agent writes: addresses that are dialled, and the node's own.
 pub const INTEREST_DIALLED: u32 = 0;
+/// Bit of a byte of that field: clients dial an address with this hash.
+pub const INTEREST_FRONTEND: u8 = 1;
+/// Bit of a byte of that field: this node has an address with this hash.
+pub const INTEREST_NODE: u8 = 1 << 1;
 /// Index of the field of INTEREST that programs write: addresses that answer flows whose source is not translated.
 pub const INTEREST_ANSWERS: u32 = 1;
 

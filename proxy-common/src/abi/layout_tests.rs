@@ -3,11 +3,12 @@
 
 use super::*;
 use crate::abi::version::TRANSLATED_MARK;
-use crate::abi::{ABI_VERSION, Family, Hook, INTEREST_LEN, PORT_RANGES, Reason};
+use crate::abi::{ABI_VERSION, Family, Hook, INTEREST_FRONTEND, INTEREST_LEN, INTEREST_NODE, PORT_RANGES, Reason};
 use std::fmt::Write as _;
 
 /// The hash of each version's listing. A layout that has changed gets a new version and a line of its own here.
-const HASHES: &[(u32, u64)] = &[(2, 0xd53c_445a_7019_c08c), (3, 0x9c23_b142_3d10_33a0), (4, 0xb094_cb23_e43b_51e0)];
+const HASHES: &[(u32, u64)] =
+    &[(2, 0xd53c_445a_7019_c08c), (3, 0x9c23_b142_3d10_33a0), (4, 0xb094_cb23_e43b_51e0), (5, 0x1dd6_dd27_eeb5_0f0d)];
 
 macro_rules! fields {
     ($out:ident, $($type:ident { $($field:ident)* })*) => {
@@ -82,6 +83,7 @@ fn values(out: &mut String) {
     writeln!(out, "{flags:?}").unwrap();
     writeln!(out, "{:?} {:?}", FrontendKind::CLUSTER_IP, FrontendKind::NODE_PORT).unwrap();
     writeln!(out, "{INTEREST_LEN} {} {PORT_RANGES} {TRANSLATED_MARK}", addr.interest()).unwrap();
+    writeln!(out, "{INTEREST_FRONTEND} {INTEREST_NODE}").unwrap();
     Hook::ALL.iter().for_each(|hook| writeln!(out, "{}", hook.label()).unwrap());
     Reason::ALL.iter().for_each(|reason| writeln!(out, "{}", reason.label()).unwrap());
 }

@@ -15,7 +15,9 @@ mod service;
 mod socket;
 mod version;
 
-pub use addr::{Addr, Family, INTEREST_ANSWERS, INTEREST_DIALLED, INTEREST_LEN, Port, Proto, Tuple};
+pub use addr::{
+    Addr, Family, INTEREST_ANSWERS, INTEREST_DIALLED, INTEREST_FRONTEND, INTEREST_LEN, INTEREST_NODE, Port, Proto, Tuple,
+};
 pub use backend::{Backend, BackendFlags, BackendId, BackendState, Generation};
 pub use config::{Cidr, Config, PORT_RANGES, PortRange};
 pub use flow::{Flow, FlowFlags, FlowRoom, NextHop, Scratch};

@@ -57,8 +57,8 @@ pub trait Env {
     fn backend(&self, id: BackendId) -> Option<Backend>;
     /// BACKEND_STATES.
     fn backend_state(&self, id: BackendId) -> BackendState;
-    /// INTEREST: `false` if no frontend and no address of this node is `addr`. `true` may be wrong.
-    fn may_be_dialled(&self, addr: &Addr) -> bool;
+    /// INTEREST: what `addr` may be, as bits; a bit that is missing is right, one that is set may be wrong.
+    fn interest(&self, addr: &Addr) -> u8;
     /// INTEREST: `false` if `addr` answers no flow whose source is not translated. `true` may be wrong.
     fn may_answer(&self, addr: &Addr) -> bool;
     /// Notes in INTEREST that `addr` answers such flows.

@@ -1,16 +1,19 @@
 //! Which frontend was dialled.
 
 use super::{Client, Env};
-use crate::abi::{AddressFlags, Frontend, FrontendKey};
+use crate::abi::{AddressFlags, Frontend, FrontendKey, INTEREST_FRONTEND, INTEREST_NODE};
 
 /// The frontend that a packet to this key meets: by its address, or as a NodePort at an address of this node that serves them.
 #[inline(always)]
 pub fn for_packet<E: Env>(env: &E, key: FrontendKey) -> Option<Frontend> {
-    match env.frontend(&key) {
-        Some(frontend) => Some(frontend),
-        None if env.address(&key.addr).has(AddressFlags::NODE_PORT) => node_port(env, key),
-        None => None,
+    let interest = env.interest(&key.addr);
+    if interest & INTEREST_FRONTEND != 0
+        && let Some(frontend) = env.frontend(&key)
+    {
+        return Some(frontend);
     }
+    let is_node = interest & INTEREST_NODE != 0 && env.address(&key.addr).has(AddressFlags::NODE_PORT);
+    if is_node { node_port(env, key) } else { None }
 }
 
 /// The frontend that a socket meets. For a process of this node NodePorts are there on loopback too (S40).

@@ -5,7 +5,9 @@ use super::flow::has_other;
 use super::packet::Place;
 use super::select::{Choice, Selected, select};
 use super::{Class, Client, Env, FlowTable, InsertError, frontend, snat};
-use crate::abi::{AddressFlags, FlowFlags, FlowRoom, FrontendKey, FrontendKind, NextHop, Reason, Scratch, ServiceFlags, Tuple};
+use crate::abi::{
+    AddressFlags, FlowFlags, FlowRoom, FrontendKey, FrontendKind, INTEREST_NODE, NextHop, Reason, Scratch, ServiceFlags, Tuple,
+};
 use crate::packet::Parsed;
 
 /// Judges a packet of no known flow. If the reason is to translate, `scratch` holds what the flow will be: backend, kind,
@@ -143,7 +145,7 @@ fn kind_of_flow<E: Env>(
 #[inline(always)]
 fn masquerades<E: Env>(env: &E, client: Client, tuple: &Tuple, kind: FrontendKind, choice: &Choice) -> bool {
     let backend = &choice.backend;
-    if env.address(&backend.addr).has(AddressFlags::LOCAL) {
+    if env.interest(&backend.addr) & INTEREST_NODE != 0 && env.address(&backend.addr).has(AddressFlags::LOCAL) {
         return false;
     }
     if tuple.src == backend.addr {

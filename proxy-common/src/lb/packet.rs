@@ -105,8 +105,8 @@ impl Place {
     #[inline(always)]
     fn concerns<E: Env>(&self, env: &E, tuple: &Tuple) -> bool {
         match self.direction {
-            Direction::Ingress => env.may_be_dialled(&tuple.dst),
-            Direction::Egress => env.may_answer(&tuple.src) || (self.made_here && env.may_be_dialled(&tuple.dst)),
+            Direction::Ingress => env.interest(&tuple.dst) != 0,
+            Direction::Egress => env.may_answer(&tuple.src) || (self.made_here && env.interest(&tuple.dst) != 0),
         }
     }
 

@@ -15,7 +15,7 @@ pub use checksum::Sum;
 pub use frame::{Change, Packet, update_in_place};
 pub use header::{Ethernet, Ipv4, Ipv6, L3, TcpFlags};
 pub use icmp::reject;
-pub use parse::{Parsed, parse};
+pub use parse::{ETHER_V4, Parsed, parse};
 pub use rewrite::{link, translate};
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::header::{Ethernet, Ipv4, Ipv6, L3, Tcp, TcpFlags, Udp};
 use crate::abi::{Addr, Family, Port, Proto, Reason, Tuple};
 
 /// EtherType of IPv4, as the word lies in memory.
-pub(super) const ETHER_V4: u16 = 0x0800_u16.to_be();
+pub const ETHER_V4: u16 = 0x0800_u16.to_be();
 /// EtherType of IPv6, as the word lies in memory.
 pub(super) const ETHER_V6: u16 = 0x86dd_u16.to_be();
 const VERSION_4_NO_OPTIONS: u8 = 0x45;

@@ -3,8 +3,8 @@
 use super::Route;
 use crate::abi::{
     Addr, AddressFlags, Backend, BackendFlags, BackendId, BackendState, Cidr, Config, Descriptor, DeviceFlags, Flow, FlowRoom,
-    Frontend, FrontendKey, Generation, NextHop, PORT_RANGES, PeerKey, PeerValue, PortRange, Proto, ServiceFlags, ServiceId,
-    ServiceWord, SlotRange, Tuple,
+    Frontend, FrontendKey, Generation, INTEREST_FRONTEND, INTEREST_NODE, NextHop, PORT_RANGES, PeerKey, PeerValue, PortRange,
+    Proto, ServiceFlags, ServiceId, ServiceWord, SlotRange, Tuple,
 };
 use crate::lb::{Class, Env, FlowTable, InsertError, Step, seeded};
 use std::collections::{HashMap, HashSet};
@@ -191,10 +191,11 @@ impl Env for Memory {
         self.addresses.get(addr).copied().unwrap_or_default()
     }
 
-    fn may_be_dialled(&self, addr: &Addr) -> bool {
+    fn interest(&self, addr: &Addr) -> u8 {
         let place = addr.interest();
-        let mut known = self.frontends.keys().map(|key| &key.addr).chain(self.addresses.keys());
-        self.dialled.contains(&place) || known.any(|known| known.interest() == place)
+        let frontend = self.frontends.keys().any(|key| key.addr.interest() == place) || self.dialled.contains(&place);
+        let node = self.addresses.keys().any(|known| known.interest() == place);
+        (u8::from(frontend) * INTEREST_FRONTEND) | (u8::from(node) * INTEREST_NODE)
     }
 
     fn may_answer(&self, addr: &Addr) -> bool {

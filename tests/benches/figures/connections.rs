@@ -51,18 +51,28 @@ fn stream(world: &World, rounds: usize) -> Result<Figure> {
 
 /// The outside client: over the node's own forwarding, and over one node more; both proxies in the same rounds.
 fn outside(world: &World, rounds: usize) -> Result<Vec<Figure>> {
-    let [pod, pod_again, pod_last] = [0, 1, 2].map(|turn| world.to_pod(turn));
-    let [hop, hop_again, hop_last] = [0, 1, 2].map(|turn| world.over_hop(turn));
-    let near = [pod, world.near(Proxy::Sluice), pod_again, world.near(Proxy::KubeProxy), pod_last];
-    let far = [hop, world.far(Proxy::Sluice), hop_again, world.far(Proxy::KubeProxy), hop_last];
-    let lanes: Vec<_> = near.into_iter().chain(far).collect();
+    let bare = [0, 1, 2].map(|turn| world.to_pod(&world.bare, turn));
+    let hops = [0, 1, 2].map(|turn| world.over_hop(turn));
+    let [own, own_again] = [0, 1].map(|turn| world.to_pod(&world.sluice, turn));
+    let [kube, kube_again] = [0, 1].map(|turn| world.to_pod(&world.kube_proxy, turn));
+    let ([near, kube_near], [far, kube_far]) = (
+        [Proxy::Sluice, Proxy::KubeProxy].map(|proxy| world.near(proxy)),
+        [Proxy::Sluice, Proxy::KubeProxy].map(|proxy| world.far(proxy)),
+    );
+    let [bare, bare_again, bare_last] = bare;
+    let [hop, hop_again, hop_last] = hops;
+    let lanes = [
+        bare, own, near, own_again, bare_again, kube, kube_near, kube_again, bare_last, hop, far, hop_again, kube_far, hop_last,
+    ];
     let rates = load::race(&lanes, Work::Requests, rounds)?;
-    let beside = |name: &str, place: usize| ratio(name, &rates[place], (&rates[place - 1], &rates[place + 1]));
+    let beside = |name: &str, place: usize, by: usize| ratio(name, &rates[place], (&rates[place - by], &rates[place + by]));
     Ok(vec![
-        beside("crr: NodePort, local backend ÷ pod", 1).target(Target::AtLeast(0.95)),
-        beside("crr: NodePort, local backend: kube-proxy nftables ÷ pod", 3),
-        beside("crr: NodePort, remote backend ÷ bare hop", 6).target(Target::AtLeast(0.90)),
-        beside("crr: NodePort, remote backend: kube-proxy nftables ÷ bare hop", 8),
+        beside("crr: NodePort, local backend ÷ pod, same node", 2, 1).target(Target::AtLeast(0.95)),
+        beside("crr: NodePort, local backend ÷ pod, node without", 2, 2),
+        beside("crr: NodePort, local: kube-proxy nftables ÷ pod, same node", 6, 1),
+        beside("crr: NodePort, local: kube-proxy nftables ÷ pod, node without", 6, 2),
+        beside("crr: NodePort, remote backend ÷ bare hop", 10, 1).target(Target::AtLeast(0.90)),
+        beside("crr: NodePort, remote: kube-proxy nftables ÷ bare hop", 12, 1),
     ])
 }
 

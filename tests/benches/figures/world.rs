@@ -114,9 +114,9 @@ impl World {
         Ok(Self { sluice, bare, kube_proxy, far, servers, _agent: agent, _kube_proxy: proxy, _plane: plane, cluster })
     }
 
-    /// From outside to a pod, over its node's own forwarding.
-    pub fn to_pod(&self, turn: usize) -> Lane<'_> {
-        Lane { from: self.cluster.outside(), to: self.bare.server.at(FAMILY, DIRECT[turn]) }
+    /// From outside to one of these pods, over its node's own forwarding.
+    pub fn to_pod(&self, pods: &Pods, turn: usize) -> Lane<'_> {
+        Lane { from: self.cluster.outside(), to: pods.server.at(FAMILY, DIRECT[turn]) }
     }
 
     /// From outside to the remote pod, over one node more in both directions.
