@@ -19,6 +19,8 @@ const HELD: u32 = 8;
 const RATE: u32 = 50;
 /// The steps of a start that are no link.
 const STEPS: [&str; 6] = ["maps", "programs", "config", "links", "first-list", "first-flip"];
+/// For an agent to reach the step at which it kills itself, on cores shared with others; it is a second on idle ones.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Names the step at which the agent is to kill itself.
 const FAULT: &str = "SLUICE_FAULT";
 
@@ -62,7 +64,7 @@ fn die_at(agent: &mut Agent, step: &str) -> Result<()> {
     agent.kill()?;
     agent.set_env(FAULT, step);
     agent.launch()?;
-    let status = agent.wait_end(Duration::from_secs(10))?;
+    let status = agent.wait_end(PATIENCE)?;
     ensure!(status.is_some_and(|status| !status.success()), "the agent lives on: {}", agent.log_tail(5));
     agent.set_env(FAULT, "");
     agent.start()
