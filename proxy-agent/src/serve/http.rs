@@ -321,9 +321,12 @@ mod tests {
         let listening = start(Addresses { healthz: taken, metrics: None }, &facts(), &second).unwrap();
         assert_eq!(listening.addresses().healthz, None);
         first.cancel();
-        while listening.addresses().healthz.is_none() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let served = async {
+            while listening.addresses().healthz.is_none() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), served).await.expect("the port is served once it is free");
         assert!(fetch(taken, "/livez").await.starts_with("HTTP/1.1 200 "));
         second.cancel();
     }

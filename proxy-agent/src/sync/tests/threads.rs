@@ -7,11 +7,19 @@ use proxy_common::abi::{Addr, BackendState, FrontendKind, Port, ServiceId};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+/// Changes that are made at least, and decisions that must be read during them.
+const ROUNDS: u32 = 1000;
+const DECISIONS: u64 = 100;
+/// When a reader that reads too little is given up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Endpoints of round `round`: all have the round's number in their address, and there are as many as the number says.
-fn wanted(round: u16) -> crate::table::WantedService {
+fn wanted(round: u32) -> crate::table::WantedService {
     let state = BackendState::SERVING.with(BackendState::IN_CLUSTER);
+    let round = (round % u32::from(u16::MAX)) as u16 + 1;
     let [high, low] = round.to_be_bytes();
     let backends = (0..1 + round % 7).map(|number| crate::table::WantedBackend {
         addr: Addr::from(IpAddr::V4(Ipv4Addr::new(10, high, low, number as u8))),
@@ -24,8 +32,7 @@ fn wanted(round: u16) -> crate::table::WantedService {
 }
 
 /// One decision after the other, each an RCU reader: odd while it runs.
-fn read(maps: &MemoryMaps, reader: &AtomicU64, stop: &AtomicBool) -> u64 {
-    let mut seen = 0;
+fn read(maps: &MemoryMaps, reader: &AtomicU64, seen: &AtomicU64, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         reader.fetch_add(1, Ordering::SeqCst);
         if let Some(index) = maps.service(ServiceId(1)).descriptor() {
@@ -35,17 +42,16 @@ fn read(maps: &MemoryMaps, reader: &AtomicU64, stop: &AtomicBool) -> u64 {
             let round = members.first().map_or(0, |backend| backend.port.number());
             let same = members.iter().all(|backend| backend.port.number() == round);
             assert!(same && members.len() == usize::from(1 + round % 7), "half a change: {members:?}");
-            seen += 1;
+            seen.fetch_add(1, Ordering::Relaxed);
         }
         reader.fetch_add(1, Ordering::SeqCst);
     }
-    seen
 }
 
-/// Waits as the kernel does: until every reader that ran has ended.
-fn synchronize(reader: &AtomicU64) {
+/// Waits as the kernel does: until every reader that ran has ended, by a panic too.
+fn synchronize(reader: &AtomicU64, thread: &JoinHandle<()>) {
     let at = reader.load(Ordering::SeqCst);
-    while at % 2 == 1 && reader.load(Ordering::SeqCst) == at {
+    while at % 2 == 1 && reader.load(Ordering::SeqCst) == at && !thread.is_finished() {
         std::thread::yield_now();
     }
 }
@@ -53,21 +59,25 @@ fn synchronize(reader: &AtomicU64) {
 #[test]
 fn readers_see_whole_sets() {
     let (mut sync, _) = Sync::adopt(MemoryMaps::new(ROOMY)).expect("memory does not fail");
-    let (maps, reader, stop) = (sync.maps().clone(), Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-    let (counter, end) = (reader.clone(), stop.clone());
-    let thread = std::thread::spawn(move || read(&maps, &counter, &end));
-    let until = Instant::now() + Duration::from_millis(500);
-    let mut rounds = 0u16;
-    while Instant::now() < until {
-        rounds = rounds.wrapping_add(1);
+    let maps = sync.maps().clone();
+    let [reader, seen] = [(); 2].map(|()| Arc::new(AtomicU64::new(0)));
+    let stop = Arc::new(AtomicBool::new(false));
+    let shared = (reader.clone(), seen.clone(), stop.clone());
+    let thread = std::thread::spawn(move || read(&maps, &shared.0, &shared.1, &shared.2));
+    let (begin, mut rounds) = (Instant::now(), 0);
+    while rounds < ROUNDS || seen.load(Ordering::Relaxed) < DECISIONS {
+        assert!(begin.elapsed() < PATIENCE, "{seen:?} decisions during {rounds} changes prove little");
+        rounds += 1;
         let applied = sync.apply(vec![crate::table::Change::Set(wanted(rounds))]);
         assert_eq!(applied.rejected, []);
         if let Some(token) = sync.retired_pending() {
-            synchronize(&reader);
+            synchronize(&reader, &thread);
             sync.grace_ended(token);
+        }
+        if thread.is_finished() {
+            break;
         }
     }
     stop.store(true, Ordering::Relaxed);
-    let seen = thread.join().expect("the reader saw no half change");
-    assert!(seen > 100 && rounds > 100, "{seen} decisions during {rounds} changes prove little");
+    thread.join().expect("the reader saw no half change");
 }
