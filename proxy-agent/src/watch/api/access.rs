@@ -4,6 +4,11 @@ use crate::watch::trouble::ApiTrouble;
 use kube::Client;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// After how long a request without an answer has failed. A server may say nothing on a watch until it ends it, after 290 s: it
+/// promises no bookmarks.
+const SILENCE: Duration = Duration::from_secs(300);
 
 /// Where the API server's address and the credentials are.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -17,10 +22,12 @@ pub enum Access {
 impl Access {
     /// A client. Files are read afresh each time, so that renewed credentials are found.
     pub async fn client(&self) -> Result<Client, ApiTrouble> {
-        let config = match self {
+        let mut config = match self {
             Self::InCluster => Config::incluster().map_err(|error| ApiTrouble::InCluster(chain(&error)))?,
             Self::Kubeconfig(path) => from_file(path).await?,
         };
+        config.read_timeout = Some(SILENCE);
+        config.reset_reader_on_write = true;
         Client::try_from(config).map_err(|error| ApiTrouble::Client(chain(&error)))
     }
 }

@@ -12,8 +12,11 @@ use kube::runtime::watcher::{self, watcher};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
+use std::io;
 use std::time::Duration;
 
+/// How long a page of a list may take: half as long again as a server gives itself for a request.
+const PATIENCE: Duration = Duration::from_secs(90);
 /// What is there already is sent in one message, up to this many events.
 const BATCH: usize = 512;
 
@@ -22,6 +25,7 @@ const BATCH: usize = 512;
 pub struct Api {
     access: Access,
     node_name: String,
+    patience: Duration,
 }
 
 /// Why the following of a kind ended.
@@ -38,7 +42,13 @@ enum End {
 impl Api {
     /// The API with these credentials, for the node of this name.
     pub const fn new(access: Access, node_name: String) -> Self {
-        Self { access, node_name }
+        Self { access, node_name, patience: PATIENCE }
+    }
+
+    /// The same, with another patience for pages of lists.
+    #[cfg(test)]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 }
 
@@ -76,26 +86,27 @@ impl Api {
         let own = format!("metadata.name={}", self.node_name);
         let of_services = watcher::Config::default().labels("!service.kubernetes.io/service-proxy-name");
         let of_slices = watcher::Config::default().labels("!service.kubernetes.io/headless");
+        let of_node = watcher::Config::default().fields(&own);
         tokio::select! {
-            end = follow_kind::<Service>(&client, of_services, services, events) => end,
-            end = follow_kind::<EndpointSlice>(&client, of_slices, slices, events) => end,
-            end = follow_kind::<Node>(&client, watcher::Config::default().fields(&own), node, events) => end,
+            end = self.follow_kind::<Service>(&client, of_services, services, events) => end,
+            end = self.follow_kind::<EndpointSlice>(&client, of_slices, slices, events) => end,
+            end = self.follow_kind::<Node>(&client, of_node, node, events) => end,
         }
     }
-}
 
-/// Follows one kind; a list that the server wants is made here.
-async fn follow_kind<K>(client: &Client, config: watcher::Config, known: &mut Known, events: &Events) -> End
-where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Into<Object> + Send + 'static,
-{
-    let api = kube::Api::<K>::all(client.clone());
-    let mut backoff = Backoff::default();
-    loop {
-        let stream = watcher(api.clone(), config.clone()).boxed();
-        match watch(&api, stream, known, &mut backoff, events).await {
-            End::List => {}
-            end => return end,
+    /// Follows one kind; a list that the server wants is made here.
+    async fn follow_kind<K>(&self, client: &Client, config: watcher::Config, known: &mut Known, events: &Events) -> End
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Into<Object> + Send + 'static,
+    {
+        let api = kube::Api::<K>::all(client.clone());
+        let mut backoff = Backoff::default();
+        loop {
+            let stream = watcher(api.clone(), config.clone()).boxed();
+            match watch(&api, stream, self.patience, known, &mut backoff, events).await {
+                End::List => {}
+                end => return end,
+            }
         }
     }
 }
@@ -103,6 +114,7 @@ where
 async fn watch<K>(
     api: &kube::Api<K>,
     mut stream: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Unpin,
+    patience: Duration,
     known: &mut Known,
     backoff: &mut Backoff,
     events: &Events,
@@ -116,9 +128,10 @@ where
             () = events.closed() => return End::Closed,
             item = stream.next() => item,
             () = answers(api, Backoff::default()), if known.troubled && known.is_complete() => None,
+            () = tokio::time::sleep(patience), if !known.is_complete() => Some(Err(silence(patience))),
         };
         let (mut batch, error) = gather(first, &mut stream, known);
-        let well = !batch.is_empty() || (error.is_none() && known.is_complete());
+        let well = error.is_none() && known.is_complete();
         if well && std::mem::take(&mut known.troubled) {
             backoff.reset();
             batch.push(Event::Recovered(subject.clone()));
@@ -140,6 +153,12 @@ where
             Remedy::Renew => return End::Renew,
         }
     }
+}
+
+/// A list that brings nothing.
+fn silence(patience: Duration) -> watcher::Error {
+    let text = format!("the list has brought nothing for {patience:?}");
+    watcher::Error::InitialListFailed(kube::Error::Service(io::Error::new(io::ErrorKind::TimedOut, text).into()))
 }
 
 /// The watcher's events that are there already, and the error that ended them.

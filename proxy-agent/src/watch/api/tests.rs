@@ -14,7 +14,11 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tokio::net::TcpSocket;
 use tokio::sync::mpsc;
+
+/// For a page of a list.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// What the server has and how it answers.
 #[derive(Default)]
@@ -24,6 +28,12 @@ struct Server {
     token: &'static str,
     /// The status of every answer about Services, if not 200.
     refuse: Option<u16>,
+    /// Whether requests about Services get no answer.
+    silent: bool,
+    /// Whether lists of Services have a second page, which fails.
+    torn: bool,
+    /// How often a first page was torn.
+    tears: usize,
     watchers: Vec<mpsc::UnboundedSender<Value>>,
     asked: BTreeSet<String>,
 }
@@ -64,6 +74,14 @@ impl Server {
                 std::mem::forget(sender);
             }
             stream(receiver)
+        } else if self.torn && ours {
+            if query.contains("continue=") {
+                return status(500);
+            }
+            self.tears += 1;
+            let metadata = json!({"resourceVersion": "1", "continue": "more"});
+            let items = [service("a", 1, 1)];
+            axum::Json(json!({"kind": "ServiceList", "apiVersion": "v1", "metadata": metadata, "items": items})).into_response()
         } else {
             let items: Vec<_> = self.services.iter().filter(|_| ours).map(|(name, port)| service(name, *port, 1)).collect();
             let kind = if ours { "ServiceList" } else { "List" };
@@ -95,19 +113,33 @@ fn stream(receiver: mpsc::UnboundedReceiver<Value>) -> Response {
 async fn handle(State(server): State<Shared>, request: Request) -> Response {
     let token = request.headers().get(header::AUTHORIZATION).map_or("", |value| value.to_str().unwrap()).to_owned();
     let uri = request.uri().clone();
+    let silent = server.lock().unwrap().silent && uri.path() == "/api/v1/services";
+    if silent {
+        return std::future::pending().await;
+    }
     server.lock().unwrap().answer(uri.path(), uri.query().unwrap_or(""), &token)
+}
+
+/// A bound socket that may share its port with others of its kind.
+fn socket(address: SocketAddr) -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseport(true).unwrap();
+    socket.bind(address).unwrap();
+    socket
 }
 
 /// A server, the API body that follows it, and the ports of the Services that are in force.
 struct Rig {
     dir: tempfile::TempDir,
     server: Shared,
-    address: SocketAddr,
+    /// Bound and never listening: it refuses while nobody serves, and keeps the port from others.
+    reserved: TcpSocket,
     serving: Option<tokio::task::JoinHandle<()>>,
     events: mpsc::Receiver<Vec<Event>>,
     ports: BTreeMap<String, i64>,
     troubles: BTreeMap<String, String>,
     synced: BTreeMap<Kind, usize>,
+    recovered: usize,
 }
 
 impl Rig {
@@ -116,33 +148,38 @@ impl Rig {
         prepare(&mut server);
         let dir = tempfile::tempdir().unwrap();
         let (sender, events) = mpsc::channel(16);
-        tokio::spawn(Api::new(Access::Kubeconfig(dir.path().join("config")), "node-1".into()).follow(sender));
+        let api = Api::new(Access::Kubeconfig(dir.path().join("config")), "node-1".into());
+        tokio::spawn(api.with_patience(PATIENCE).follow(sender));
         let mut rig = Self {
             dir,
             server: Arc::new(Mutex::new(server)),
-            address: ([127, 0, 0, 1], 0).into(),
+            reserved: socket(([127, 0, 0, 1], 0).into()),
             serving: None,
             events,
             ports: BTreeMap::new(),
             troubles: BTreeMap::new(),
             synced: BTreeMap::new(),
+            recovered: 0,
         };
-        rig.serve().await;
+        rig.serve();
         rig
     }
 
-    async fn serve(&mut self) {
-        let listener = tokio::net::TcpListener::bind(self.address).await.unwrap();
-        self.address = listener.local_addr().unwrap();
+    fn serve(&mut self) {
+        let listener = socket(self.address()).listen(64).unwrap();
         let app = Router::new().fallback(handle).with_state(self.server.clone());
         self.serving = Some(tokio::spawn(async move { axum::serve(listener, app).await.unwrap() }));
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.reserved.local_addr().unwrap()
     }
 
     fn kubeconfig(&self, token: &str) {
         let text = format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n\
              clusters: [{{name: c, cluster: {{server: \"http://{}\"}}}}]\nusers: [{{name: u, user: {{token: {token}}}}}]\n",
-            self.address
+            self.address()
         );
         std::fs::write(self.dir.path().join("config"), text).unwrap();
     }
@@ -172,6 +209,7 @@ impl Rig {
             Event::Synced(kind) => *self.synced.entry(kind).or_default() += 1,
             Event::Trouble(subject, trouble) => drop(self.troubles.insert(subject.to_string(), trouble.to_string())),
             Event::Recovered(subject) => {
+                self.recovered += 1;
                 assert!(self.troubles.remove(&subject.to_string()).is_some(), "{subject} recovers once")
             }
         }
@@ -257,12 +295,42 @@ async fn a_server_that_goes_and_comes_back() {
     rig.until(|rig| rig.troubles.contains_key("watch of Services")).await;
     assert_eq!(rig.in_force(), [("a", 1)], "what was programmed stays");
     rig.tell(|server| server.refuse = None);
-    rig.serve().await;
+    rig.serve();
     rig.until(|rig| rig.troubles.is_empty()).await;
     rig.until(|rig| !rig.server.lock().unwrap().watchers.is_empty()).await;
     rig.tell(|server| server.set("a", 2));
     rig.until(|rig| rig.in_force() == [("a", 2)]).await;
     assert_eq!(rig.synced[&Kind::Service], 1, "resumed, not listed again");
+}
+
+#[tokio::test]
+async fn a_server_that_accepts_and_never_answers() {
+    let mut rig = Rig::new(|server| server.silent = true).await;
+    rig.kubeconfig("one");
+    rig.until(|rig| rig.troubles.contains_key("watch of Services") && rig.synced.len() == 2).await;
+    assert!(rig.trouble().contains("has brought nothing for 4s"), "{}", rig.trouble());
+    rig.tell(|server| {
+        server.silent = false;
+        server.set("a", 1);
+    });
+    rig.until(|rig| rig.synced.len() == 3 && rig.troubles.is_empty()).await;
+    assert_eq!(rig.in_force(), [("a", 1)]);
+}
+
+#[tokio::test]
+async fn half_a_list_is_no_recovery() {
+    let mut rig = Rig::new(|server| server.torn = true).await;
+    rig.kubeconfig("one");
+    rig.until(|rig| !rig.troubles.contains_key("Kubernetes API") && rig.synced.len() == 2).await;
+    let before = rig.recovered;
+    rig.until(|rig| rig.server.lock().unwrap().tears >= 5).await;
+    assert_eq!(rig.recovered, before, "the next try waits longer");
+    rig.tell(|server| {
+        server.torn = false;
+        server.set("a", 1);
+    });
+    rig.until(|rig| rig.synced.len() == 3 && rig.troubles.is_empty()).await;
+    assert_eq!(rig.in_force(), [("a", 1)]);
 }
 
 #[tokio::test]

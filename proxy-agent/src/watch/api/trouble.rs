@@ -4,6 +4,7 @@ use super::access::chain;
 use crate::watch::objects::Kind;
 use crate::watch::trouble::ApiTrouble;
 use kube::runtime::watcher;
+use std::io;
 
 /// How to go on after an error.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,6 +26,10 @@ pub fn diagnose(kind: Kind, error: &watcher::Error) -> (ApiTrouble, Remedy) {
         | watcher::Error::WatchFailed(cause) => {
             match cause {
                 kube::Error::Api(status) => refused(what, status),
+                // The list under way is given up: only another request may be answered.
+                kube::Error::Service(cause) if is_time_out(cause.as_ref()) => {
+                    (ApiTrouble::Unreachable { what, error: chain(cause.as_ref()) }, Remedy::List)
+                }
                 // Making the request needed credentials that can't be had.
                 kube::Error::Auth(_) => (ApiTrouble::Unauthorized { what, error: chain(cause) }, Remedy::Renew),
                 _ => (ApiTrouble::Unreachable { what, error: chain(cause) }, Remedy::Retry),
@@ -33,6 +38,10 @@ pub fn diagnose(kind: Kind, error: &watcher::Error) -> (ApiTrouble, Remedy) {
         watcher::Error::WatchError(status) => refused(what, status),
         watcher::Error::NoResourceVersion => (ApiTrouble::Refused { what, error: error.to_string() }, Remedy::List),
     }
+}
+
+fn is_time_out(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
 }
 
 fn refused(what: &'static str, status: &kube::core::Status) -> (ApiTrouble, Remedy) {
