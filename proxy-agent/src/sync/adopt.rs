@@ -88,7 +88,7 @@ impl Claims {
             && index < capacity.descriptors
             && inside(cluster)
             && inside(local)
-            && (room == 0 || room.is_power_of_two() && first.is_multiple_of(room))
+            && (room == 0 && first == 0 || room.is_power_of_two() && first.is_multiple_of(room))
             && !self.services.contains_key(&name)
             && !self.descriptors[index as usize];
         if !sound || room != 0 && !self.slots.reserve((first, ranges::order(room))) {
