@@ -11,6 +11,7 @@ mod kernel;
 mod maps;
 mod route;
 mod sockaddr;
+mod span;
 mod tc;
 mod tc_packet;
 mod xdp;

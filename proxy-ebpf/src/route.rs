@@ -19,6 +19,8 @@ const SMALL: u16 = 64;
 /// Asks the kernel's routing table. A neighbour that is not resolved yet leaves the link addresses zero.
 #[inline(always)]
 pub fn look_up(ctx: *mut c_void, between: (&Addr, &Addr), device: u32, hop: &mut NextHop) -> Option<Addr> {
+    // Before the look-up: what changes during it makes the answer stale.
+    let epoch = CONFIG.get(0)?.epoch;
     // SAFETY: a slot of a per-CPU array, used by one program at a time.
     let fib = unsafe { &mut *FIB.get_ptr_mut(0)? };
     fill(fib, between, device);
@@ -28,7 +30,7 @@ pub fn look_up(ctx: *mut c_void, between: (&Addr, &Addr), device: u32, hop: &mut
         return None;
     }
     read_hop(fib, hop, result == SUCCESS);
-    hop.epoch = CONFIG.get(0)?.epoch;
+    hop.epoch = epoch;
     // SAFETY: every bit pattern is valid for both members of the union.
     Some(unsafe {
         if between.1.is_v4() {

@@ -3,6 +3,7 @@
 //! transport checksums knows whether one is complete, partial or none.
 
 use crate::maps::CSUM_IPV6;
+use crate::span::Span;
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::{
     bpf_csum_update, bpf_l4_csum_replace, bpf_skb_adjust_room, bpf_skb_change_tail, bpf_skb_pull_data, bpf_skb_store_bytes,
@@ -68,9 +69,18 @@ impl TcPacket {
     }
 
     #[inline(always)]
-    fn at<T>(&self, offset: usize) -> Option<*const T> {
-        let start = self.data();
-        (start + offset + size_of::<T>() <= self.data_end()).then_some((start + offset) as *const T)
+    fn span(&self) -> Span {
+        // SAFETY: the bounds of the hook's packet.
+        unsafe { Span::new(self.data(), self.data_end()) }
+    }
+
+    /// Adds to the sum over the whole packet, if the packet came with one.
+    #[inline(always)]
+    fn update_complete(&mut self, difference: Sum) {
+        if difference != Sum::ZERO {
+            // SAFETY: the hook's own context.
+            unsafe { bpf_csum_update(self.skb, difference.fold32()) };
+        }
     }
 
     #[inline(always)]
@@ -87,8 +97,7 @@ impl TcPacket {
 impl Packet for TcPacket {
     #[inline(always)]
     fn load<T: Pod>(&self, offset: usize) -> Option<T> {
-        // SAFETY: inside the packet, as just checked; eBPF allows loads at any alignment in packets.
-        self.at::<T>(offset).map(|header| unsafe { *header })
+        self.span().load(offset)
     }
 
     #[inline(always)]
@@ -100,16 +109,22 @@ impl Packet for TcPacket {
 
     #[inline(always)]
     fn update_checksum(&mut self, offset: usize, change: Change, optional: bool) -> Option<()> {
+        // An IPv4 header's own checksum hides its addresses from a sum over the packet.
+        let addresses = if change.v6 { change.addresses } else { Sum::ZERO };
+        if optional && self.load::<u16>(offset)? == 0 {
+            self.update_complete(change.uncovered.and(addresses).and(change.ports));
+            return Some(());
+        }
         let mangled = if optional { MARK_MANGLED_0 } else { 0 };
         let knows_v6 = CSUM_IPV6.load() != 0;
         let family = if change.v6 && knows_v6 { IPV6 } else { 0 };
         self.replace(offset, change.addresses, PSEUDO_HDR | mangled | family)?;
-        if change.v6 && !knows_v6 {
-            // The helper takes the change of the pseudo header into a complete checksum, which it leaves as it was.
-            // SAFETY: the hook's own context.
-            unsafe { bpf_csum_update(self.skb, !change.addresses.fold32()) };
-        }
-        self.replace(offset, change.ports, mangled)
+        self.replace(offset, change.ports, mangled)?;
+        // For IPv6 addresses and their checksum, which cancel out, the helper without the flag takes the difference from the sum
+        // over the packet all the same (inet_proto_csum_replace_by_diff in net/core/utils.c before Linux 6.16).
+        let undone = if knows_v6 { Sum::ZERO } else { addresses };
+        self.update_complete(change.uncovered.and(undone));
+        Some(())
     }
 
     #[inline(always)]

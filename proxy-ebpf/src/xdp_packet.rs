@@ -1,5 +1,6 @@
 //! A packet at XDP. Everything is written in place: no checksum is partial on a wire.
 
+use crate::span::Span;
 use aya_ebpf::bindings::xdp_md;
 use bytemuck::Pod;
 use core::ptr;
@@ -36,23 +37,21 @@ impl XdpPacket {
     }
 
     #[inline(always)]
-    fn at<T>(&self, offset: usize) -> Option<*mut T> {
-        let start = self.data();
-        (start + offset + size_of::<T>() <= self.data_end()).then_some((start + offset) as *mut T)
+    fn span(&self) -> Span {
+        // SAFETY: the bounds of the hook's packet.
+        unsafe { Span::new(self.data(), self.data_end()) }
     }
 }
 
 impl Packet for XdpPacket {
     #[inline(always)]
     fn load<T: Pod>(&self, offset: usize) -> Option<T> {
-        // SAFETY: inside the packet, as just checked; eBPF allows loads at any alignment in packets.
-        self.at::<T>(offset).map(|header| unsafe { *header })
+        self.span().load(offset)
     }
 
     #[inline(always)]
     fn store<T: Pod>(&mut self, offset: usize, value: &T) -> Option<()> {
-        // SAFETY: inside the packet, as just checked; eBPF allows stores at any alignment in packets.
-        self.at::<T>(offset).map(|header| unsafe { *header = *value })
+        self.span().store(offset, value)
     }
 
     #[inline(always)]

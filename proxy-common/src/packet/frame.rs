@@ -11,7 +11,8 @@ pub trait Packet {
     /// Writes a header. `None` beyond the end of what can be written.
     fn store<T: Pod>(&mut self, offset: usize, value: &T) -> Option<()>;
 
-    /// Updates a transport checksum for changes of the pseudo header (`addresses`) and of the ports (`ports`).
+    /// Updates a transport checksum for changes of the pseudo header (`addresses`) and of the ports (`ports`), and the sum over
+    /// the whole frame where the hook has one.
     ///
     /// With `optional`, a checksum of zero means *none* and stays (UDP over IPv4, RFC 768), and a computed zero is written as
     /// all ones.
@@ -28,6 +29,8 @@ pub struct Change {
     pub addresses: Sum,
     /// By the ports.
     pub ports: Sum,
+    /// By what no checksum in the frame covers, IPv6's hop limit: it counts only for a sum over the whole frame.
+    pub uncovered: Sum,
     /// Whether the addresses are IPv6.
     pub v6: bool,
 }

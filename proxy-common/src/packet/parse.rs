@@ -82,7 +82,12 @@ fn parse_v6<P: Packet>(packet: &P) -> Result<Parsed, Reason> {
         return Err(Reason::Fragment);
     }
     let proto = transport_of(ip.next_header)?;
-    parse_transport(packet, Family::V6, ip.addrs(), proto, ip.hop_limit)
+    let (src, dst) = ip.addrs();
+    // On a wire these are nobody's (RFC 6890, 2.2.3); tables name IPv4 by them.
+    if src.is_v4() || dst.is_v4() {
+        return Err(Reason::Unparsed);
+    }
+    parse_transport(packet, Family::V6, (src, dst), proto, ip.hop_limit)
 }
 
 #[inline(always)]

@@ -12,14 +12,15 @@ use core::mem::offset_of;
 pub fn translate<P: Packet>(packet: &mut P, parsed: &Parsed, to: &Tuple, forwarded: bool) -> Option<()> {
     let from = &parsed.tuple;
     let ports = pair(to.sport.to_wire(), to.dport.to_wire());
-    let addresses = match parsed.family {
-        Family::V4 => rewrite_v4(packet, from, to, ports, forwarded)?,
+    let (addresses, uncovered) = match parsed.family {
+        Family::V4 => (rewrite_v4(packet, from, to, ports, forwarded)?, Sum::ZERO),
         Family::V6 => rewrite_v6(packet, from, to, ports, forwarded)?,
     };
     let offset = parsed.transport();
     let change = Change {
         addresses,
         ports: Sum::ZERO.replace(pair(from.sport.to_wire(), from.dport.to_wire()), ports),
+        uncovered,
         v6: parsed.family == Family::V6,
     };
     if from.proto == Proto::TCP {
@@ -54,7 +55,7 @@ fn rewrite_v4<P: Packet>(packet: &mut P, from: &Tuple, to: &Tuple, ports: u32, f
 }
 
 #[inline(always)]
-fn rewrite_v6<P: Packet>(packet: &mut P, from: &Tuple, to: &Tuple, ports: u32, forwarded: bool) -> Option<Sum> {
+fn rewrite_v6<P: Packet>(packet: &mut P, from: &Tuple, to: &Tuple, ports: u32, forwarded: bool) -> Option<(Sum, Sum)> {
     let mut ip: Ipv6 = packet.load(L3)?;
     let (old_src, old_dst) = (from.src.as_words(), from.dst.as_words());
     let mut addresses = Sum::ZERO;
@@ -63,11 +64,14 @@ fn rewrite_v6<P: Packet>(packet: &mut P, from: &Tuple, to: &Tuple, ports: u32, f
     for i in 0..4 {
         addresses = addresses.replace(old_src[i], ip.src[i]).replace(old_dst[i], ip.dst[i]);
     }
+    let mut hop_limit = Sum::ZERO;
     if forwarded {
+        let word = pair16(ip.next_header, ip.hop_limit);
         ip.hop_limit = ip.hop_limit.wrapping_sub(1);
+        hop_limit = hop_limit.replace(u32::from(word), u32::from(pair16(ip.next_header, ip.hop_limit)));
     }
     packet.store(L3, &Ipv6Ports { ip, ports })?;
-    Some(addresses)
+    Some((addresses, hop_limit))
 }
 
 #[inline(always)]

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -13,6 +14,7 @@ use proxy_agent::maps::{Capacity, KernelMaps, LoadOptions, NodeMaps, Reader, loa
 use proxy_common::abi::{Flow, FlowRoom, Hook, Reason, Tuple};
 use proxy_common::lb::{Class, FlowTable};
 
+use super::complete;
 use super::native::{Outcome, Program};
 
 type Flows = Map<MapData, [u8; size_of::<Tuple>()], [u8; size_of::<Flow>()]>;
@@ -24,6 +26,18 @@ pub struct Kernel {
     flows: HashMap<FlowTable, Flows>,
     rooms: Array<MapData, [u64; size_of::<FlowRoom>() / 8]>,
     out: Vec<u8>,
+    checksums: Checksums,
+}
+
+/// What the sum over a packet at tc is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Checksums {
+    /// There is none.
+    None,
+    /// There is one, and the helper knows BPF_F_IPV6.
+    Complete,
+    /// There is one, and the helper is used as it must be before Linux 6.16.
+    CompleteWithoutFlag,
 }
 
 /// A run of a program, and the clock as it was before and after.
@@ -56,11 +70,12 @@ const CAPACITY: Capacity = Capacity {
 };
 
 impl Kernel {
-    /// Loads the object with this seed and pins its tables below `pins`.
-    pub fn load(pins: &Path, seed: u64) -> Result<(Self, KernelMaps)> {
+    /// Loads the object with this seed and pins its tables below `pins`. With `checksums`, packets at tc come with a complete one.
+    pub fn load(pins: &Path, seed: u64, checksums: Checksums) -> Result<(Self, KernelMaps)> {
         let path = env!("SLUICE_EBPF_OBJECT");
         let bytes = fs::read(path).with_context(|| format!("read {path}: run `cargo xtask build` first"))?;
-        let options = LoadOptions { bpffs: pins, capacity: CAPACITY, checksum_ipv6: true, seed: Some(seed) };
+        let checksum_ipv6 = checksums != Checksums::CompleteWithoutFlag;
+        let options = LoadOptions { bpffs: pins, capacity: CAPACITY, checksum_ipv6, seed: Some(seed) };
         let (tables, mut object) = load(&bytes, &options)?;
         for (name, program) in object.programs_mut() {
             match program {
@@ -76,7 +91,7 @@ impl Kernel {
             flows.insert(table, Map::try_from(map)?);
         }
         let rooms = Array::try_from(object.take_map("FLOW_ROOM").context("no map FLOW_ROOM")?)?;
-        Ok((Self { object, pins: pins.to_owned(), flows, rooms, out: vec![0; 1024] }, tables))
+        Ok((Self { object, pins: pins.to_owned(), flows, rooms, out: vec![0; 1024], checksums }, tables))
     }
 
     /// The tables of the node.
@@ -89,6 +104,14 @@ impl Kernel {
         let loaded = self.object.program(program.name()).with_context(|| format!("no program {}", program.name()))?;
         let skb = skb_context(device, received);
         let xdp = xdp_context(device, frame.len());
+        if let Loaded::SchedClassifier(program) = loaded
+            && self.checksums != Checksums::None
+        {
+            let before = now()?;
+            let (action, length) = complete::run(program.fd()?.as_fd(), &skb, frame, &mut self.out)?;
+            let bytes = self.out[..length].to_vec();
+            return Ok(Ran { outcome: Outcome { action, bytes }, between: (before, now()?) });
+        }
         let mut options = TestRunOptions { data_in: Some(frame), data_out: Some(&mut self.out), ..TestRunOptions::new() };
         let before = now()?;
         let result = match loaded {

@@ -89,3 +89,11 @@ fn another_version_than_the_ether_type_says_is_left_to_the_stack() {
     assert_eq!(reason(&with(v4(), 14, &[0x65])), Reason::Unparsed);
     assert_eq!(reason(&with(v6(), 14, &[0x45])), Reason::Unparsed);
 }
+
+#[test]
+fn ipv6_addresses_that_stand_for_ipv4_are_left_to_the_stack() {
+    let mapped = "::ffff:10.96.0.1".parse::<std::net::Ipv6Addr>().unwrap().octets();
+    for offset in [22, 38] {
+        assert_eq!(reason(&with(v6(), offset, &mapped)), Reason::Unparsed);
+    }
+}
