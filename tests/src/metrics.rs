@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::{Result, ensure};
+
 /// One scrape: from `name{labels}`, as printed, to the value.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics(BTreeMap<String, f64>);
@@ -19,6 +21,12 @@ impl Metrics {
     /// The sum over all series of a name whose labels contain every one of `labels`, each written `key="value"`.
     pub fn sum(&self, name: &str, labels: &[&str]) -> f64 {
         self.0.iter().filter(|(series, _)| matches(series, name, labels)).map(|(_, value)| value).sum()
+    }
+
+    /// As [`Self::sum`], of a gauge that is always exported: an error if no series has this name.
+    pub fn gauge(&self, name: &str) -> Result<f64> {
+        ensure!(self.0.keys().any(|series| matches(series, name, &[])), "no series {name}");
+        Ok(self.sum(name, &[]))
     }
 
     /// How much every series has risen since an earlier scrape, without those that stand still: what an assertion
@@ -47,6 +55,8 @@ mod tests {
         assert_eq!(metrics.sum("a", &[]), 7.0);
         assert_eq!(metrics.sum("a", &["x=\"1\""]), 3.0);
         assert_eq!(metrics.sum("ab", &[]), 5.0);
+        assert_eq!(metrics.gauge("a").ok(), Some(7.0));
+        assert!(metrics.gauge("b").is_err());
     }
 
     #[test]

@@ -3,14 +3,17 @@
 //!
 //! Invariant: all of it is gone when the rig is dropped, when the process panics, and when the process is killed by any
 //! signal: a janitor process waits for the end of its parent. A rig that was cut off even so is removed by the next run.
+//! Nobody else on the machine can read its files, or put others in their place.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use libc::O_NOFOLLOW;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
@@ -43,7 +46,7 @@ impl Rig {
         let lock = lock(test)?;
         mount_bpffs()?;
         reap(test)?;
-        fs::create_dir_all(scratch(test))?;
+        DirBuilder::new().mode(0o700).create(scratch(test)).with_context(|| format!("make {}", scratch(test).display()))?;
         fs::create_dir_all(pins(test))?;
         let cgroup = Cgroup::create(&format!("sluice-{test}"))?;
         Ok(Self { test: test.to_owned(), janitor: Some(start_janitor(test)?), cgroup, _lock: lock })
@@ -150,7 +153,9 @@ fn dismiss(mut janitor: Child) -> Result<()> {
 
 fn lock(test: &str) -> Result<Flock<File>> {
     let path = std::env::temp_dir().join(format!("sluice-{test}.lock"));
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true).mode(0o600).custom_flags(O_NOFOLLOW);
+    let file = options.open(&path).with_context(|| format!("open {}; remove it if it is a link", path.display()))?;
     Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno).with_context(|| format!("lock {}", path.display()))
 }
 

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use sluice_tests::controlplane::AGENT_IDENTITY;
 use sluice_tests::{ControlPlane, Rig};
 
@@ -22,7 +22,11 @@ fn folder(name: &str) -> Result<String> {
 fn may(plane: &ControlPlane, verb: &str, resource: &str) -> Result<bool> {
     let question = ["auth", "can-i", verb, resource, "--all-namespaces", "--as", AGENT_IDENTITY];
     let output = plane.kubectl_output(&plane.admin_kubeconfig(), &question)?;
-    Ok(output.stdout.starts_with(b"yes"))
+    match String::from_utf8_lossy(&output.stdout).split_whitespace().next() {
+        Some("yes") => Ok(true),
+        Some("no") => Ok(false),
+        _ => bail!("kubectl auth can-i {verb} {resource}: {output:?}"),
+    }
 }
 
 #[test]

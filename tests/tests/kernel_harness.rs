@@ -10,10 +10,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use sluice_tests::traffic::{Close, Held, HeldReport, Load, LoadReport, Probe, Target, Unconnected};
+use sluice_tests::traffic::{Close, Held, HeldReport, Load, LoadReport, Probe, Target, TargetReport, Traffic, Unconnected};
 use sluice_tests::{Cluster, Family, Host, PodNetwork, Proto, Spec, cgroup, wait};
 
 const PORT: u16 = 8080;
+/// When a load that shows no change is given up.
+const PATIENCE: Duration = Duration::from_secs(10);
 const MIB: u64 = 1 << 20;
 
 #[test]
@@ -75,10 +77,14 @@ fn loads_and_held_connections_report_what_happened() -> Result<()> {
     let report: HeldReport = held.finish()?;
     ensure!(report.opened == 20 && report.broken.is_empty() && report.unanswered == 0 && report.exchanges >= 20, "{report:?}");
 
-    let load = cluster.outside().load(Load { timeout_ms: 200, ..Load::new(targets, 50) })?;
-    thread::sleep(Duration::from_millis(300));
+    let mut load = cluster.outside().load(Load { timeout_ms: 200, ..Load::new(targets, 50) })?;
+    let each = |load: &mut Traffic, holds: fn(&TargetReport) -> bool| {
+        let progress = load.progress();
+        (progress.targets.len() == cases().len() && progress.targets.iter().all(holds)).then_some(())
+    };
+    wait::until(PATIENCE, "an answer to each", || each(&mut load, |target| target.failed < target.requests))?;
     drop(server);
-    thread::sleep(Duration::from_millis(300));
+    wait::until(PATIENCE, "a failure of each", || each(&mut load, |target| target.failed > 0))?;
     let report: LoadReport = load.finish()?;
     ensure!(report.targets.iter().all(|target| target.failed > 0 && target.failed < target.requests), "{report:?}");
     Ok(())

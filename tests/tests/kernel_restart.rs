@@ -1,10 +1,12 @@
 //! The agent is killed, at random times and at every step of its start, and no connection notices.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
 use sluice_tests::expect::families_and_protocols;
 use sluice_tests::scenario::Target;
 use sluice_tests::traffic::{self, Held, HeldReport, Load, LoadReport};
@@ -32,6 +34,7 @@ fn no_connection_notices_that_the_agent_was_killed() -> Result<()> {
     thread::sleep(Duration::from_millis(500));
     for _ in 0..RANDOM_KILLS {
         let agent = &mut scenario.agents[0];
+        ensure!(agent.is_running(), "the agent has ended by itself: {}", agent.log_tail(5));
         agent.kill()?;
         agent.launch()?;
         thread::sleep(Duration::from_millis(monotonic_ns() / 1000 % 400));
@@ -64,8 +67,8 @@ fn die_at(agent: &mut Agent, step: &str) -> Result<()> {
     agent.kill()?;
     agent.set_env(FAULT, step);
     agent.launch()?;
-    let status = agent.wait_end(PATIENCE)?;
-    ensure!(status.is_some_and(|status| !status.success()), "the agent lives on: {}", agent.log_tail(5));
+    let status = agent.wait_end(PATIENCE)?.context("the agent lives on")?;
+    ensure!(status.signal() == Some(Signal::SIGKILL as i32), "the agent ended with {status}: {}", agent.log_tail(5));
     agent.set_env(FAULT, "");
     agent.start()
 }

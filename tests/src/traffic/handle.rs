@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde::de::DeserializeOwned;
 
-use super::report::{Line, LoadReport};
+use super::report::{HeldReport, Line, LoadReport};
 
 /// How long a helper may take to be ready, and to report after it was told to stop.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -25,6 +25,7 @@ pub struct Traffic {
     input: Option<ChildStdin>,
     lines: Receiver<Line>,
     latest: LoadReport,
+    held: HeldReport,
     what: String,
 }
 
@@ -41,7 +42,7 @@ impl Traffic {
                 }
             }
         });
-        Ok(Self { input: child.stdin.take(), child, lines, latest: LoadReport::default(), what })
+        Ok(Self { input: child.stdin.take(), child, lines, latest: LoadReport::default(), held: HeldReport::default(), what })
     }
 
     /// Waits until the task is under way.
@@ -55,12 +56,24 @@ impl Traffic {
 
     /// How a load stands, by its last tick.
     pub fn progress(&mut self) -> &LoadReport {
+        self.take_lines();
+        &self.latest
+    }
+
+    /// How held connections stand, likewise.
+    pub fn held(&mut self) -> &HeldReport {
+        self.take_lines();
+        &self.held
+    }
+
+    fn take_lines(&mut self) {
         while let Ok(line) = self.lines.try_recv() {
-            if let Line::Tick(report) = line {
-                self.latest = report;
+            match line {
+                Line::Tick(report) => self.latest = report,
+                Line::Held(report) => self.held = report,
+                Line::Ready | Line::Report(_) => {}
             }
         }
-        &self.latest
     }
 
     /// Tells the task to stop and returns its report.

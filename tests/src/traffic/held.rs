@@ -13,6 +13,9 @@ use super::task::{Held, Target};
 use crate::net::Proto;
 use crate::wait::monotonic_ns;
 
+/// How often it says how the connections stand.
+const TICK: Duration = Duration::from_millis(200);
+
 /// Opens all, says so, and exchanges until told to stop. A broken one stays broken.
 pub fn run(task: &Held) -> Result<()> {
     let stop = Stop::on_end_of_input();
@@ -33,7 +36,13 @@ pub fn run(task: &Held) -> Result<()> {
             let (stop, report) = (stop.clone(), &report);
             scope.spawn(move || hold(task, target, connection, report, &stop));
         }
-    });
+        while !stop.now() {
+            stop.sleep_until(Instant::now() + TICK);
+            let line = Line::Held(lock(&report).clone());
+            print(&line)?;
+        }
+        anyhow::Ok(())
+    })?;
     let report = lock(&report);
     print_report(&*report)
 }

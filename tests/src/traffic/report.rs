@@ -15,6 +15,8 @@ pub enum Line {
     Ready,
     /// How a load stands.
     Tick(LoadReport),
+    /// How held connections stand.
+    Held(HeldReport),
     /// The result, last of all.
     Report(serde_json::Value),
 }
