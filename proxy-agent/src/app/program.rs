@@ -2,7 +2,7 @@
 
 use crate::control::Control;
 use crate::fault::Fault;
-use crate::maps::{GracePeriods, GraceToken, Maps};
+use crate::maps::{GraceToken, Maps};
 use crate::memory;
 use crate::serve::health::Health;
 use crate::serve::metrics::{self, Metrics};
@@ -20,7 +20,7 @@ pub struct Program<M> {
     pub control: Control,
     /// The tables.
     pub sync: Sync<M>,
-    grace: GracePeriods,
+    grace: Box<dyn Fn(GraceToken) + Send>,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
     fault: Fault,
@@ -31,15 +31,16 @@ pub struct Program<M> {
 }
 
 impl<M: Maps> Program<M> {
-    /// Nothing known yet of the cluster; the tables say what they said before.
+    /// Nothing known yet of the cluster; the tables say what they said before. `grace` begins a grace period.
     pub fn new(
         control: Control,
         sync: Sync<M>,
-        grace: GracePeriods,
+        grace: impl Fn(GraceToken) + Send + 'static,
         health: Arc<Health>,
         metrics: Arc<Metrics>,
         fault: Fault,
     ) -> Self {
+        let grace = Box::new(grace);
         Self { control, sync, grace, health, metrics, fault, settled: false, cleared: false, started: Timestamp::now() }
     }
 
@@ -55,7 +56,10 @@ impl<M: Maps> Program<M> {
         let pending = self.control.pending();
         let (services, slices) = (pending.services - before.services, pending.slices - before.slices);
         if services + slices > 0 {
-            self.health.queued(now);
+            // Before the first full list nothing can be put in force, and a restart would help nobody.
+            if self.control.synced() {
+                self.health.queued(now);
+            }
             self.metrics.observe_queued(services, slices, Timestamp::now());
         }
         if self.control.synced() {
@@ -130,7 +134,7 @@ impl<M: Maps> Program<M> {
     /// Begins a grace period if one is due, and says what happened.
     fn finish(&mut self, applied: &Applied) {
         if let Some(token) = self.sync.retired_pending() {
-            self.grace.begin(token);
+            (self.grace)(token);
         }
         applied.changes.iter().for_each(log);
         for rejection in &applied.rejected {
@@ -160,5 +164,42 @@ struct Delta(usize, usize);
 impl std::fmt::Display for Delta {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "+{} -{}", self.0, self.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::maps::{Capacity, MemoryMaps};
+    use crate::serve::health::{HEALTH_TIMEOUT, NodeState};
+    use crate::serve::metrics::{MapReading, ReadMaps};
+    use crate::watch::files::parse;
+    use crate::watch::objects::Kind;
+
+    struct NoMaps;
+
+    impl ReadMaps for NoMaps {
+        fn read(&self) -> MapReading {
+            MapReading::default()
+        }
+    }
+
+    fn program(health: &Arc<Health>) -> Program<MemoryMaps> {
+        let (sync, _) = Sync::adopt(MemoryMaps::new(Capacity::for_memory(0))).unwrap();
+        let metrics = Arc::new(Metrics::new(Arc::new(NoMaps)).unwrap());
+        Program::new(Control::new("node-1"), sync, drop, health.clone(), metrics, Fault::default())
+    }
+
+    #[test]
+    fn what_waits_for_the_first_list_is_no_reason_to_restart() {
+        let health = Arc::new(Health::new(HEALTH_TIMEOUT, NodeState::Unwatched));
+        let (mut program, start) = (program(&health), Instant::now());
+        let text = "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {clusterIP: 10.96.0.1, ports: [{port: 80}]}\n";
+        let object = parse::yaml(text).unwrap().remove(0).object;
+        program.on_events(vec![Event::Apply(Box::new(object)), Event::Synced(Kind::Service)], start);
+        let later = start + 2 * HEALTH_TIMEOUT;
+        assert!(health.live(later, Timestamp::now()).0, "EndpointSlices are not listed yet");
+        program.on_events(vec![Event::Synced(Kind::EndpointSlice)], later);
+        assert!(program.is_settled() && health.live(later + HEALTH_TIMEOUT, Timestamp::now()).0);
     }
 }

@@ -100,7 +100,7 @@ impl App {
         let observations = tasks.observe(network);
         let events = tasks.follow(&config);
         let control = Control::new(&config.node_name);
-        let program = Program::new(control, sync, grace, health.clone(), metrics.clone(), fault);
+        let program = Program::new(control, sync, move |token| grace.begin(token), health.clone(), metrics.clone(), fault);
         let inputs = Inputs::new(&config, node.cgroup(), listening);
         Ok(Self {
             program,
