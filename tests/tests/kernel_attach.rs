@@ -7,9 +7,11 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use sluice_tests::scenario::Target;
 use sluice_tests::traffic::Probe;
-use sluice_tests::{Family, PodNetwork, Proto, Scenario, Spec, wait};
+use sluice_tests::{Family, PodNetwork, Proto, Scenario, Spec, wait, xdp_pass};
 
-const SOON: Duration = Duration::from_secs(3);
+const SOON: Duration = Duration::from_secs(10);
+/// What failed is tried again every 10 s.
+const RETRIED: Duration = Duration::from_secs(30);
 /// Every local address serves NodePorts.
 const EVERYWHERE: [&str; 2] = ["--nodeport-addresses", "0.0.0.0/0,::/0"];
 const LINKS: [&str; 2] = ["edge_ingress-eth1:7", "edge_egress-eth1:7"];
@@ -77,6 +79,24 @@ fn required_xdp_that_no_driver_has() -> Result<()> {
     let (code, text) = start(&scenario, &["--xdp", "require", "--devices", "eth0=none,tunnel=uplink"])?;
     ensure!(code == Some(21) && text.contains("native XDP"), "{code:?}: {text}");
     scenario.agents[0].start()?;
+    served(&scenario, Target::Far.cluster_ip(Family::V4))
+}
+
+#[test]
+fn a_hook_that_another_program_holds_is_taken_once_it_is_free() -> Result<()> {
+    let scenario = Scenario::start("attach-held", Spec::new(PodNetwork::Routed), &["--xdp", "generic"])?;
+    let (node, pins) = (scenario.cluster.node(0).netns(), scenario.cluster.pins(0));
+    let link = pins.join("links").join("uplink_xdp_generic-eth1:7");
+    // The kernel refuses generic XDP beside native.
+    node.ip("link add eth1.7 type veth peer name second\n")?;
+    xdp_pass::attach(node, "eth1.7", &pins.with_file_name("held"))?;
+    node.ip("addr add 198.51.100.1/24 dev eth1.7\n link set eth1.7 up\n link set second up\n")?;
+    wait::until(SOON, "a report of what could not be attached", || {
+        scenario.agents[0].cli(&["status"]).ok().filter(|text| text.contains("another program holds the hook"))
+    })?;
+    ensure!(!link.exists(), "generic XDP beside native");
+    node.ip("link set dev eth1.7 xdpdrv off\n")?;
+    wait::until(RETRIED, "the link", || link.exists().then_some(()))?;
     served(&scenario, Target::Far.cluster_ip(Family::V4))
 }
 

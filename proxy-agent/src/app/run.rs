@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -44,6 +44,8 @@ pub struct App {
     observations: mpsc::Receiver<Observation>,
     graces: mpsc::UnboundedReceiver<GraceToken>,
     dirty: bool,
+    retries: Retries,
+    signals: [Signal; 2],
     _sweeper: Sweeper,
 }
 
@@ -76,6 +78,8 @@ pub struct Inputs {
 impl App {
     /// Starts everything. Programs are attached when this returns; Services are in force soon after.
     pub async fn start(config: Config, object: &[u8], fault: Fault) -> Result<Self, AppError> {
+        // First of all: a start takes seconds, and the kernel keeps signals from a process 1 that has no handlers.
+        let signals = signals()?;
         let stop = CancellationToken::new();
         let Instance { maps, node, network, publisher } = lifecycle::start(&config, object, &fault).await?;
         let (sync, adopted) = Sync::adopt(maps)?;
@@ -115,6 +119,8 @@ impl App {
             observations,
             graces,
             dirty: true,
+            retries: Retries { last: Instant::now() },
+            signals,
             _sweeper: sweeper,
         })
     }
@@ -126,10 +132,9 @@ impl App {
 
     /// Runs until SIGTERM or SIGINT, or until a task ends. Everything stays pinned.
     pub async fn run(mut self) -> Result<(), AppError> {
-        let mut terminate = signal(SignalKind::terminate()).map_err(AppError::Signals)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(AppError::Signals)?;
         let mut published = Instant::now();
         loop {
+            let [terminate, interrupt] = &mut self.signals;
             let due = published + if self.dirty { SOON } else { EVENTUALLY };
             tokio::select! {
                 _ = terminate.recv() => break,
@@ -185,14 +190,20 @@ impl App {
         self.inputs.node_error = error;
     }
 
-    /// Tries again what failed, and tells others how things are.
-    fn tend(&mut self) {
-        if !self.dirty && self.inputs.node_error.is_some() {
+    fn retry(&mut self) {
+        if self.node.is_stale() {
             let result = self.node.retry();
             self.note(result);
         }
-        if !self.dirty && self.program.sync.rejected().next().is_some() {
+        if self.program.sync.rejected().next().is_some() {
             self.program.retry();
+        }
+    }
+
+    /// Tries again what failed, and tells others how things are.
+    fn tend(&mut self) {
+        if self.retries.due(Instant::now()) {
+            self.retry();
         }
         let now = Timestamp::now();
         let control = &self.program.control;
@@ -215,6 +226,26 @@ impl App {
         }
         self.dirty = false;
     }
+}
+
+/// When what failed is tried again: at one pace, however busy the node is.
+struct Retries {
+    last: Instant,
+}
+
+impl Retries {
+    fn due(&mut self, now: Instant) -> bool {
+        let due = now.saturating_duration_since(self.last) >= EVENTUALLY;
+        if due {
+            self.last = now;
+        }
+        due
+    }
+}
+
+fn signals() -> Result<[Signal; 2], AppError> {
+    let listen = |kind| signal(kind).map_err(AppError::Signals);
+    Ok([listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?])
 }
 
 impl Inputs {
@@ -246,4 +277,17 @@ fn sweep(config: &Config, metrics: Arc<Metrics>) -> Result<Sweeper, AppError> {
         Err(error) => tracing::warn!("{error}"),
     };
     Sweeper::start(KernelFlows::open(&config.bpffs)?, Timeouts::default(), report).map_err(AppError::Thread)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_node_is_no_reason_to_wait() {
+        let start = Instant::now();
+        let mut retries = Retries { last: start };
+        let looks = (1..=300).map(|tick| start + SOON * tick);
+        assert_eq!(looks.filter(|now| retries.due(*now)).count(), 6, "in a minute of a look each 200 ms");
+    }
 }

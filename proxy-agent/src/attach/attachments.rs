@@ -32,14 +32,24 @@ pub struct DeviceState {
     pub device: Classified,
     /// What could not be attached.
     pub failures: Vec<String>,
+    /// Whether one of them may succeed when tried again.
+    pub may_mend: bool,
 }
 
 /// The attachments of one instance.
 pub struct Attachments {
     policy: Policy,
     links: Links,
-    /// XDP links that a driver refused, and what it said: asked for once.
-    refused: BTreeMap<String, (Wanted, String)>,
+    /// XDP links that were refused.
+    refused: BTreeMap<String, Refusal>,
+}
+
+/// An XDP link that was refused.
+struct Refusal {
+    wanted: Wanted,
+    message: String,
+    /// The driver can't or the device's settings forbid it: not asked for again, since drivers reset for some attempts.
+    lasting: bool,
 }
 
 impl Attachments {
@@ -77,7 +87,7 @@ impl Attachments {
 
     /// What kept XDP off a device although it is required.
     pub fn required_xdp(&self) -> Option<&str> {
-        self.refused.values().next().filter(|_| self.policy.xdp == XdpMode::Require).map(|(_, refusal)| refusal.as_str())
+        self.refused.values().next().filter(|_| self.policy.xdp == XdpMode::Require).map(|refusal| refusal.message.as_str())
     }
 
     /// The devices on which XDP runs.
@@ -90,28 +100,30 @@ impl Attachments {
     }
 
     fn serve(&mut self, device: Classified, tc: &[Wanted], xdp: Option<&Wanted>, step: &dyn Fn(&str)) -> DeviceState {
-        let mut state = DeviceState { device, failures: Vec::new() };
+        let mut state = DeviceState { device, failures: Vec::new(), may_mend: false };
         for link in tc {
             state.failures.extend(self.ensure(link, step).err().map(|error| error.to_string()));
         }
-        if let Some(link) = xdp {
-            state.failures.extend(self.ensure_xdp(link, step));
+        state.may_mend = !state.failures.is_empty();
+        if let Some(refusal) = xdp.and_then(|link| self.ensure_xdp(link, step)) {
+            state.failures.push(refusal.message.clone());
+            state.may_mend |= !refusal.lasting;
         }
         state
     }
 
-    /// What the driver said if it refused.
-    fn ensure_xdp(&mut self, link: &Wanted, step: &dyn Fn(&str)) -> Option<String> {
-        if let Some((_, refusal)) = self.refused.get(&link.pin).filter(|(refused, _)| refused == link) {
-            return Some(refusal.clone());
-        }
-        match self.ensure(link, step) {
-            Ok(()) => None,
-            Err(error) => {
-                self.refused.insert(link.pin.clone(), (link.clone(), error.to_string()));
-                Some(error.to_string())
+    fn ensure_xdp(&mut self, wanted: &Wanted, step: &dyn Fn(&str)) -> Option<&Refusal> {
+        let lasts = self.refused.get(&wanted.pin).is_some_and(|refusal| refusal.lasting && refusal.wanted == *wanted);
+        if !lasts {
+            match self.ensure(wanted, step) {
+                Ok(()) => drop(self.refused.remove(&wanted.pin)),
+                Err(error) => {
+                    let refusal = Refusal { wanted: wanted.clone(), message: error.to_string(), lasting: error.is_lasting() };
+                    self.refused.insert(wanted.pin.clone(), refusal);
+                }
             }
         }
+        self.refused.get(&wanted.pin)
     }
 
     fn ensure(&mut self, wanted: &Wanted, step: &dyn Fn(&str)) -> Result<(), LinkError> {

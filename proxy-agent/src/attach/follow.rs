@@ -46,6 +46,8 @@ pub struct Node {
     object: Vec<IpAddr>,
     facts: Facts,
     devices: Vec<DeviceState>,
+    /// Whether something of what is known is not in force: set before anything is written, cleared when all of it was.
+    stale: bool,
 }
 
 impl Node {
@@ -61,6 +63,7 @@ impl Node {
             object: Vec::new(),
             facts: Facts::default(),
             devices: Vec::new(),
+            stale: true,
         })
     }
 
@@ -82,7 +85,7 @@ impl Node {
 
     /// The node changed.
     pub fn observe(&mut self, observation: Observation) -> Result<(), FollowError> {
-        if observation.facts == self.facts {
+        if observation.facts == self.facts && !self.stale {
             self.write_settings();
             return Ok(());
         }
@@ -90,19 +93,25 @@ impl Node {
         self.retry()
     }
 
+    /// Whether something failed that [`Self::retry`] may mend.
+    pub const fn is_stale(&self) -> bool {
+        self.stale
+    }
+
     /// Brings tables and links in line once more, after an error.
     pub fn retry(&mut self) -> Result<(), FollowError> {
+        self.stale = true;
         self.write_tables()?;
         self.follow(&|_| {})
     }
 
     /// The node object's addresses changed (S39, S54).
     pub fn set_object(&mut self, addresses: Vec<IpAddr>) -> Result<(), FollowError> {
-        if addresses == self.object {
+        if addresses == self.object && !self.stale {
             return Ok(());
         }
         self.object = addresses;
-        self.write_tables()
+        self.retry()
     }
 
     /// The folder of the cgroup that is served.
@@ -117,7 +126,9 @@ impl Node {
 
     fn follow(&mut self, step: &dyn Fn(&str)) -> Result<(), FollowError> {
         self.devices = self.attachments.follow(&self.facts, step)?;
-        Ok(self.maps.set_devices(&self.tables().devices)?)
+        self.maps.set_devices(&self.tables().devices)?;
+        self.stale = self.devices.iter().any(|device| device.may_mend);
+        Ok(())
     }
 
     fn tables(&self) -> NodeTables {

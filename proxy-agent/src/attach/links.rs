@@ -64,6 +64,15 @@ pub enum LinkError {
     },
 }
 
+impl LinkError {
+    /// Whether the device, as it is, will never take the link: no native XDP, or an MTU or setting that its driver excludes.
+    /// Anything else, above all a hook that another program holds, may pass.
+    pub fn is_lasting(&self) -> bool {
+        let lasting = [libc::EOPNOTSUPP, libc::ERANGE, libc::E2BIG, libc::EINVAL];
+        matches!(self, Self::Attach { source, .. } if source.raw_os_error().is_some_and(|code| lasting.contains(&code)))
+    }
+}
+
 /// What became of one link.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
@@ -192,7 +201,7 @@ pub fn pin_name(hook: &str, device: &str) -> String {
 
 fn hint(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
-        Some(libc::EBUSY) => "; another program holds the hook: remove it first (`bpftool net`)",
+        Some(libc::EBUSY | libc::EEXIST) => "; another program holds the hook: remove it (`bpftool net`)",
         Some(libc::EOPNOTSUPP) => "; its driver has no native XDP: use --xdp auto, generic or off",
         Some(libc::EPERM) => "; it takes CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON",
         Some(libc::ERANGE | libc::E2BIG) => "; lower its MTU, or use --xdp auto or off",
@@ -203,6 +212,14 @@ fn hint(error: &io::Error) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_pass_is_tried_again() {
+        let attach = |code| LinkError::Attach { pin: "x".into(), source: io::Error::from_raw_os_error(code) };
+        let lasting =
+            [libc::EBUSY, libc::EEXIST, libc::ENOMEM, libc::EOPNOTSUPP, libc::ERANGE].map(|code| attach(code).is_lasting());
+        assert_eq!(lasting, [false, false, false, true, true]);
+    }
 
     #[test]
     fn names_without_dots() {
