@@ -10,6 +10,7 @@ use crate::attach::follow::{FollowError, Node};
 use crate::attach::links::{self, LinkError, Links};
 use crate::attach::netlink::{NetlinkError, Network};
 use crate::attach::probe::{self, ProbeError};
+use crate::attach::sys::Pinned;
 use crate::attach::{ports, programs, sys};
 use crate::config::{Config, XdpMode};
 use crate::fault::Fault;
@@ -111,9 +112,17 @@ pub struct Removed {
 }
 
 /// Removes links, maps and folders of the instance that `root` names: links first, so that no program is left without tables.
+/// Holds the lock of the instance meanwhile; its file stays, or another process could take the lock of a file that is gone.
 pub fn cleanup(root: &Path) -> Result<Removed, CleanupError> {
+    if !bpffs::exists(root)? {
+        return Ok(Removed::default());
+    }
+    let _lock = Publisher::open(Path::new(RUN_DIR), root).map_err(|error| match error {
+        ReportError::Taken { bpffs } => CleanupError::Running(bpffs),
+        other => CleanupError::Report(other),
+    })?;
     let folder = bpffs::links(root);
-    let links = links::pins(&folder)?;
+    let links = bpffs::pins(&folder, Pinned::Link)?;
     for link in &links {
         links::remove(&folder, link)?;
     }
@@ -125,6 +134,9 @@ pub fn cleanup(root: &Path) -> Result<Removed, CleanupError> {
 /// Why something is left.
 #[derive(Debug, thiserror::Error)]
 pub enum CleanupError {
+    /// The agent lives.
+    #[error("an agent runs on the pins in {}; stop it first, then clean up", .0.display())]
+    Running(PathBuf),
     /// A link.
     #[error(transparent)]
     Link(#[from] LinkError),
@@ -134,6 +146,18 @@ pub enum CleanupError {
     /// A file in the run folder.
     #[error(transparent)]
     Report(#[from] ReportError),
+}
+
+impl CleanupError {
+    /// The exit code.
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Link(_) => 1,
+            Self::Bpffs(_) => 13,
+            Self::Running(_) => 15,
+            Self::Report(_) => 16,
+        }
+    }
 }
 
 impl StartError {

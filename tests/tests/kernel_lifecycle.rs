@@ -1,5 +1,7 @@
 //! Around the traffic: bad input harms nobody, the commands work without an agent, and cleanup leaves nothing.
 
+use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -8,7 +10,8 @@ use sluice_tests::scenario::Target;
 use sluice_tests::traffic::Probe;
 use sluice_tests::{Family, PodNetwork, Proto, Scenario, Spec, wait};
 
-const SOON: Duration = Duration::from_secs(2);
+/// A change that takes longer is lost.
+const SOON: Duration = Duration::from_secs(10);
 
 #[test]
 fn cleanup_leaves_nothing_and_a_new_start_brings_all_back() -> Result<()> {
@@ -20,9 +23,45 @@ fn cleanup_leaves_nothing_and_a_new_start_brings_all_back() -> Result<()> {
     ensure!(!pins.exists() || pins.read_dir()?.next().is_none(), "pins are left in {}", pins.display());
     let outcomes = scenario.client.probe(Probe { timeout_ms: 300, ..Probe::once(Proto::Tcp, to) })?;
     ensure!(outcomes[0].result.is_err(), "the ClusterIP answers without any program: {outcomes:?}");
+    // A signal that comes while an agent starts is answered as soon as it can be.
+    scenario.agents[0].launch()?;
+    wait::until(SOON, "pins of an agent that starts", || pins.join("maps").exists().then_some(()))?;
+    ensure!(scenario.agents[0].stop()? == Some(0), "a start was cut off: {}", scenario.agents[0].log_tail(5));
     scenario.agents[0].start()?;
     served(&scenario, Family::V4)?;
     served(&scenario, Family::V6)
+}
+
+#[test]
+fn cleanup_removes_nothing_of_a_running_agent_and_nothing_of_others() -> Result<()> {
+    let mut scenario = Scenario::start("lifecycle-cleanup-refused", Spec::new(PodNetwork::Routed), &[])?;
+    let to = Target::Both.cluster_ip(Family::V4);
+    let pins = scenario.cluster.pins(0);
+    ensure!(cleanup(&scenario, &pins)? == Some(15), "cleanup beside an agent");
+    served(&scenario, Family::V4)?;
+    scenario.agents[0].kill()?;
+
+    let elsewhere = scenario.cluster.scratch().join("elsewhere");
+    let file = elsewhere.join("maps").join("FRONTENDS");
+    std::fs::create_dir_all(elsewhere.join("maps"))?;
+    std::fs::write(&file, "of somebody else")?;
+    ensure!(cleanup(&scenario, &elsewhere)? == Some(13) && file.exists(), "cleanup on another file system");
+
+    let stranger = pins.join("links").join("stranger");
+    std::fs::hard_link(pins.join("maps").join("CONFIG"), &stranger)?;
+    ensure!(cleanup(&scenario, &pins)? == Some(0) && stranger.exists(), "a pin among the links that is no link");
+    ensure!(!pins.join("maps").exists() && pins.join("links").read_dir()?.count() == 1, "pins of ours are left");
+    let outcomes = scenario.client.probe(Probe { timeout_ms: 300, ..Probe::once(Proto::Tcp, to) })?;
+    ensure!(outcomes[0].result.is_err(), "the ClusterIP answers without any program: {outcomes:?}");
+    Ok(())
+}
+
+/// The exit code of `sluice cleanup` for a folder of pins.
+fn cleanup(scenario: &Scenario, pins: &Path) -> Result<Option<i32>> {
+    let node = scenario.cluster.node(0);
+    let mut command = node.command(sluice_tests::agent::binary()?);
+    command.arg("cleanup").arg("--bpffs").arg(pins).stdout(Stdio::null()).stderr(Stdio::null());
+    Ok(node.spawn_command(command)?.wait()?.code())
 }
 
 #[test]
@@ -99,20 +138,20 @@ fn a_start_that_cannot_be_says_why() -> Result<()> {
     let scenario = Scenario::start("lifecycle-refused", Spec::new(PodNetwork::Routed), &[])?;
     let folder = scenario.manifests.path();
     let missing = "/nowhere/manifests".to_owned();
-    let cases: [(&[&str], &str); 3] = [
-        (&["--cgroup", "/nowhere/cgroup"], "/nowhere/cgroup"),
-        (&["--no-such-flag"], "--no-such-flag"),
-        (&["--cluster-cidr", "10.0.0.0/99"], "10.0.0.0/99"),
+    let cases: [(&[&str], &str, i32); 3] = [
+        (&["--cgroup", "/nowhere/cgroup"], "/nowhere/cgroup", 14),
+        (&["--no-such-flag"], "--no-such-flag", 2),
+        (&["--cluster-cidr", "10.0.0.0/99"], "10.0.0.0/99", 2),
     ];
-    for (flags, word) in cases {
-        refuses(&scenario, &folder.display().to_string(), flags, word)?;
+    for (flags, word, code) in cases {
+        refuses(&scenario, &folder.display().to_string(), flags, word, code)?;
     }
-    refuses(&scenario, &missing, &[], &missing)?;
+    refuses(&scenario, &missing, &[], &missing, 2)?;
     served(&scenario, Family::V4)
 }
 
-/// A second agent, for pins of its own, ends soon and names what is wrong.
-fn refuses(scenario: &Scenario, manifests: &str, flags: &[&str], word: &str) -> Result<()> {
+/// A second agent, for pins of its own, ends soon with an exit code of docs/operations.md and names what is wrong.
+fn refuses(scenario: &Scenario, manifests: &str, flags: &[&str], word: &str, code: i32) -> Result<()> {
     let pins = scenario.cluster.pins(0).with_file_name("refused").display().to_string();
     let node = scenario.cluster.node(0);
     let mut command = node.command("timeout");
@@ -122,10 +161,10 @@ fn refuses(scenario: &Scenario, manifests: &str, flags: &[&str], word: &str) -> 
     if !flags.contains(&"--cgroup") {
         command.args(["--cgroup", &scenario.cluster.node_cgroup(0).path().display().to_string()]);
     }
-    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let output = node.spawn_command(command)?.wait_with_output()?;
     let text = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-    ensure!(!output.status.success() && text.contains(word), "{flags:?}: {}:\n{text}", output.status);
+    ensure!(output.status.code() == Some(code) && text.contains(word), "{flags:?}: {}:\n{text}", output.status);
     Ok(())
 }
 

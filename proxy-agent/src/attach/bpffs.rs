@@ -1,9 +1,11 @@
 //! The folder of pins of one instance: `maps` and `links` below it, on a bpf file system.
 
+use super::sys::{self, Pinned};
 use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use std::fs::{DirBuilder, remove_dir, remove_file};
 use std::io;
+use std::io::ErrorKind::{DirectoryNotEmpty, NotFound, ResourceBusy};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -60,29 +62,55 @@ pub fn links(root: &Path) -> PathBuf {
     root.join("links")
 }
 
-/// Removes the instance's folders with every map pinned there; the names of these maps.
-pub fn remove(root: &Path) -> Result<Vec<String>, BpffsError> {
-    let failed = |path: &Path| {
-        let path = path.to_path_buf();
-        move |source| BpffsError::Folder { path, source }
+/// Whether there is such a folder; an error if it is on another file system, where nothing is ours.
+pub fn exists(root: &Path) -> Result<bool, BpffsError> {
+    match (root.exists(), is_bpffs(root)) {
+        (true, false) => Err(BpffsError::Elsewhere(root.into())),
+        (exists, _) => Ok(exists),
+    }
+}
+
+/// Names of what is pinned in a folder and of that kind, sorted; none if the folder is missing.
+pub fn pins(folder: &Path, kind: Pinned) -> Result<Vec<String>, BpffsError> {
+    let failed = |source| BpffsError::Folder { path: folder.into(), source };
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed)?,
     };
     let mut names = Vec::new();
-    let folder = maps(root);
-    if folder.exists() {
-        for entry in std::fs::read_dir(&folder).map_err(failed(&folder))? {
-            let entry = entry.map_err(failed(&folder))?;
-            remove_file(entry.path()).map_err(failed(&entry.path()))?;
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        if entry.file_type().map_err(failed)?.is_file() && sys::pinned(&entry.path()).map_err(failed)? == kind {
             names.push(entry.file_name().to_string_lossy().into_owned());
-        }
-    }
-    for folder in [folder, links(root), root.to_path_buf()] {
-        match remove_dir(&folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&folder)(error)),
-            _ => {}
         }
     }
     names.sort();
     Ok(names)
+}
+
+/// Removes every map pinned in the instance's folder, then the folders unless something else is in them; the names of these
+/// maps.
+pub fn remove(root: &Path) -> Result<Vec<String>, BpffsError> {
+    let folder = maps(root);
+    let mut names = pins(&folder, Pinned::Map)?;
+    names.retain(|name| is_map_name(name));
+    for path in names.iter().map(|name| folder.join(name)) {
+        remove_file(&path).map_err(|source| BpffsError::Folder { path, source })?;
+    }
+    for path in [folder, links(root), root.to_path_buf()] {
+        match remove_dir(&path) {
+            Err(source) if !matches!(source.kind(), NotFound | DirectoryNotEmpty | ResourceBusy) => {
+                return Err(BpffsError::Folder { path, source });
+            }
+            _ => {}
+        }
+    }
+    Ok(names)
+}
+
+/// Maps of every version are named in capitals.
+fn is_map_name(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
 }
 
 /// Whether the closest folder of the path that exists lies on a bpf file system.
@@ -102,6 +130,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = prepare(&folder.path().join("sluice")).unwrap_err();
         assert!(matches!(error, BpffsError::Elsewhere(_)), "{error}");
+    }
+
+    #[test]
+    fn a_folder_on_another_file_system_is_none_of_ours() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(exists(folder.path()), Err(BpffsError::Elsewhere(_))));
+        assert!(!exists(&folder.path().join("sluice")).unwrap());
     }
 
     #[test]

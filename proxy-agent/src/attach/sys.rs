@@ -149,10 +149,7 @@ impl Link {
 
     /// Opens a pinned link.
     pub fn open(pin: &Path) -> io::Result<Self> {
-        let path = CString::new(pin.as_os_str().as_bytes())?;
-        let mut attr = PathAttr { path: path.as_ptr() as u64, object: 0, flags: 0, folder: 0 };
-        let fd = bpf(OBJ_GET, &mut attr)?;
-        Ok(Self(owned(fd)))
+        open(pin).map(Self)
     }
 
     /// Pins the link: it outlives this process.
@@ -201,6 +198,29 @@ impl Link {
     }
 }
 
+/// What is pinned somewhere.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pinned {
+    /// A map.
+    Map,
+    /// A link.
+    Link,
+    /// A program, or anything else.
+    Other,
+}
+
+/// What is pinned at `pin`, as /proc tells it.
+pub fn pinned(pin: &Path) -> io::Result<Pinned> {
+    let object = open(pin)?;
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", object.as_raw_fd()))?;
+    let has = |field: &str| text.lines().any(|line| line.starts_with(field));
+    Ok(match (has("map_type:"), has("link_type:")) {
+        (true, _) => Pinned::Map,
+        (_, true) => Pinned::Link,
+        _ => Pinned::Other,
+    })
+}
+
 /// The cookie of the network namespace that this thread is in.
 pub fn netns_cookie() -> io::Result<u64> {
     let socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::UNSPECIFIED, 0))?;
@@ -217,6 +237,12 @@ pub fn netns_cookie() -> io::Result<u64> {
         )
     };
     if answer == 0 { Ok(cookie) } else { Err(io::Error::last_os_error()) }
+}
+
+fn open(pin: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(pin.as_os_str().as_bytes())?;
+    let mut attr = PathAttr { path: path.as_ptr() as u64, object: 0, flags: 0, folder: 0 };
+    bpf(OBJ_GET, &mut attr).map(owned)
 }
 
 fn bpf<A>(command: libc::c_long, attr: &mut A) -> io::Result<i32> {

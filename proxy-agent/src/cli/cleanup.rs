@@ -1,6 +1,6 @@
-//! `sluice cleanup`: removes what the agent of an instance left, whether or not it runs.
+//! `sluice cleanup`: removes what the agent of an instance left.
 
-use super::{instance, output};
+use super::output;
 use crate::config::DEFAULT_BPFFS;
 use crate::lifecycle;
 use std::path::PathBuf;
@@ -15,9 +15,6 @@ pub struct CleanupArgs {
 
 /// Runs the command.
 pub fn run(args: &CleanupArgs) -> anyhow::Result<()> {
-    if instance::is_running(&args.bpffs) {
-        eprintln!("sluice: an agent still runs on {}; stop it, too: it serves nothing from here on", args.bpffs.display());
-    }
     let removed = lifecycle::cleanup(&args.bpffs)?;
     if removed.links.is_empty() && removed.maps.is_empty() {
         output::print(&format!("nothing to remove at {}", args.bpffs.display()))?;

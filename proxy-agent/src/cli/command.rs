@@ -9,7 +9,7 @@ use super::status::StatusArgs;
 use super::{backends, cleanup, flows, run, services, status};
 use crate::app::AppError;
 use crate::config::{ConfigError, RunArgs};
-use crate::lifecycle::StartError;
+use crate::lifecycle::{CleanupError, StartError};
 use clap::{Parser, Subcommand};
 
 /// Exit code of an error that has none of its own.
@@ -70,7 +70,8 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     let app = || error.downcast_ref::<AppError>().map(AppError::exit_code);
     let config = || error.downcast_ref::<ConfigError>().map(|_| MISUSED);
     let look = || error.downcast_ref::<LookError>().map(LookError::exit_code);
-    start.or_else(app).or_else(config).or_else(look).unwrap_or(FAILED)
+    let cleanup = || error.downcast_ref::<CleanupError>().map(CleanupError::exit_code);
+    start.or_else(app).or_else(config).or_else(look).or_else(cleanup).unwrap_or(FAILED)
 }
 
 #[cfg(test)]
@@ -93,6 +94,7 @@ mod tests {
     fn errors_have_codes() {
         assert_eq!(exit_code(&StartError::NoObject.into()), StartError::NoObject.exit_code());
         assert_eq!(exit_code(&LookError::NoInstance("/x".into()).into()), 3);
+        assert_eq!(exit_code(&CleanupError::Running("/x".into()).into()), 15);
         assert_eq!(exit_code(&anyhow::anyhow!("anything")), FAILED);
     }
 }

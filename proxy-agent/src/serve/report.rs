@@ -217,15 +217,13 @@ pub fn is_running(run_dir: &Path, bpffs: &Path) -> bool {
     matches!(Flock::lock(file, FlockArg::LockSharedNonblock), Err((_, nix::Error::EWOULDBLOCK)))
 }
 
-/// Removes the files of an instance that is cleaned up.
+/// Removes the report of an instance that is cleaned up.
 pub fn remove(run_dir: &Path, bpffs: &Path) -> Result<(), ReportError> {
-    for path in [path(run_dir, bpffs), lock_path(run_dir, bpffs)] {
-        match fs::remove_file(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(ReportError::Write { path, source }),
-            _ => {}
-        }
+    let path = path(run_dir, bpffs);
+    match fs::remove_file(&path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(ReportError::Write { path, source }),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn path(run_dir: &Path, bpffs: &Path) -> PathBuf {
