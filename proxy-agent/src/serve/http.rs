@@ -1,7 +1,7 @@
 //! The two listeners of the agent: health for load balancers and kubelet, metrics for the operator. There is no other.
 //!
 //! One request a connection, answered within a deadline, with small limits: a slow or hostile client holds a connection for
-//! seconds, and never memory.
+//! seconds, and never memory; many of them close each other's, never the kubelet's.
 
 use super::health::{Answer, Health};
 use super::metrics::Metrics;
@@ -15,12 +15,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use jiff::Timestamp;
 use nix::sys::socket::{setsockopt, sockopt};
+use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 /// What `/proxyMode` answers.
@@ -215,24 +216,34 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut open = Open::default();
     loop {
-        let Ok(slot) = slots.clone().acquire_owned().await else { return };
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let router = router.clone();
-                tokio::spawn(async move {
-                    answer(stream, router).await;
-                    drop(slot);
-                });
-            }
+            Ok((stream, _)) => open.add(tokio::spawn(answer(stream, router.clone())).abort_handle()),
             // Out of file descriptors, most likely: the next try would fail at once, too.
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
+    }
+}
+
+/// The connections that are open, the oldest first. When there are too many, the oldest is closed: whoever keeps many open shuts
+/// nobody out.
+#[derive(Default)]
+struct Open(VecDeque<AbortHandle>);
+
+impl Open {
+    fn add(&mut self, connection: AbortHandle) {
+        self.0.retain(|known| !known.is_finished());
+        if self.0.len() >= CONNECTIONS
+            && let Some(oldest) = self.0.pop_front()
+        {
+            oldest.abort();
+        }
+        self.0.push_back(connection);
     }
 }
 
@@ -311,6 +322,21 @@ mod tests {
         let huge = format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "y".repeat(2 * MAX_REQUEST));
         assert!(!ask(port, &huge).await.starts_with("HTTP/1.1 200"));
         assert!(ask(port, "POST /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.starts_with("HTTP/1.1 405 "));
+        stop.cancel();
+    }
+
+    #[tokio::test]
+    async fn slow_connections_shut_nobody_out() {
+        let stop = CancellationToken::new();
+        let address = start(anywhere(), &facts(), &stop).unwrap().addresses().healthz;
+        let port = address.unwrap().port();
+        let mut slow = Vec::new();
+        for _ in 0..2 * CONNECTIONS {
+            slow.push(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap());
+        }
+        let answer = tokio::time::timeout(HEADER_TIMEOUT / 2, fetch(address, "/livez")).await.expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert_eq!(slow[0].read(&mut [0]).await.unwrap_or(0), 0, "the oldest is closed");
         stop.cancel();
     }
 
