@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod attach;
+mod bpf;
 pub mod cli;
 pub mod compile;
 pub mod config;

@@ -1,17 +1,14 @@
-//! Links of bpf(2), raw: create, open, swap the program, pin, detach. One shape for cgroups, tcx and XDP.
+//! Links of bpf(2), raw: create, swap the program, detach. One shape for cgroups, tcx and XDP.
 //!
 //! aya 0.14 can swap the program of a tcx and an XDP link, but not of a cgroup's, and keeps a link's kind in its type.
 #![expect(unsafe_code, reason = "bpf(2) links and SO_NETNS_COOKIE have no safe binding")]
 
-use std::ffi::CString;
+use crate::bpf::{self, fd_of};
+use bytemuck::{Pod, Zeroable};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-const OBJ_PIN: libc::c_long = 6;
-const OBJ_GET: libc::c_long = 7;
-const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const LINK_CREATE: libc::c_long = 28;
 const LINK_UPDATE: libc::c_long = 29;
 const LINK_DETACH: libc::c_long = 34;
@@ -77,6 +74,7 @@ pub enum XdpPlace {
 /// A link.
 pub struct Link(OwnedFd);
 
+#[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 struct CreateAttr {
     program: u32,
@@ -86,6 +84,7 @@ struct CreateAttr {
     tail: [u64; 4],
 }
 
+#[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 struct UpdateAttr {
     link: u32,
@@ -94,24 +93,9 @@ struct UpdateAttr {
     old_program: u32,
 }
 
-#[repr(C)]
-struct PathAttr {
-    path: u64,
-    object: u32,
-    flags: u32,
-    folder: u64,
-}
-
-#[repr(C)]
-struct InfoAttr {
-    object: u32,
-    length: u32,
-    info: u64,
-}
-
 /// The head of `struct bpf_link_info`: the union holds a cgroup's id and hook, or a device's index and hook.
+#[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
-#[derive(Default)]
 struct LinkInfo {
     kind: u32,
     id: u32,
@@ -143,38 +127,36 @@ impl Link {
 
     fn create(program: BorrowedFd<'_>, target: u32, hook: u32, flags: u32) -> io::Result<Self> {
         let mut attr = CreateAttr { program: program.as_raw_fd() as u32, target, hook, flags, tail: [0; 4] };
-        let fd = bpf(LINK_CREATE, &mut attr)?;
-        Ok(Self(owned(fd)))
+        // SAFETY: the attributes hold no address, and the kernel returns the link's descriptor.
+        Ok(Self(unsafe { bpf::object(LINK_CREATE, &mut attr) }?))
     }
 
     /// Opens a pinned link.
     pub fn open(pin: &Path) -> io::Result<Self> {
-        open(pin).map(Self)
+        Ok(Self(bpf::open(pin, 0)?))
     }
 
     /// Pins the link: it outlives this process.
     pub fn pin(&self, pin: &Path) -> io::Result<()> {
-        let path = CString::new(pin.as_os_str().as_bytes())?;
-        let mut attr = PathAttr { path: path.as_ptr() as u64, object: self.0.as_raw_fd() as u32, flags: 0, folder: 0 };
-        bpf(OBJ_PIN, &mut attr).map(drop)
+        Ok(bpf::pin(&self.0, pin)?)
     }
 
     /// Exchanges the program; every packet or call runs the one or the other. ENOLINK if what it hung on is gone.
     pub fn swap(&self, program: BorrowedFd<'_>) -> io::Result<()> {
-        let mut attr =
-            UpdateAttr { link: self.0.as_raw_fd() as u32, program: program.as_raw_fd() as u32, flags: 0, old_program: 0 };
-        bpf(LINK_UPDATE, &mut attr).map(drop)
+        let mut attr = UpdateAttr { link: fd_of(&self.0), program: fd_of(&program), flags: 0, old_program: 0 };
+        // SAFETY: the attributes hold no address.
+        Ok(unsafe { bpf::call(LINK_UPDATE, &mut attr) }.map(drop)?)
     }
 
     /// Takes the program off its hook, whoever else has the link open. ENOLINK if what it hung on is gone.
     pub fn detach(&self) -> io::Result<()> {
-        let mut attr = self.0.as_raw_fd() as u32;
-        bpf(LINK_DETACH, &mut attr).map(drop)
+        // SAFETY: the attributes hold no address.
+        Ok(unsafe { bpf::call(LINK_DETACH, &mut fd_of(&self.0)) }.map(drop)?)
     }
 
     /// What the link hangs on.
     pub fn target(&self) -> io::Result<Target> {
-        let info = self.info()?;
+        let info: LinkInfo = bpf::info(&self.0)?;
         let word = info.words;
         Ok(match info.kind {
             LINK_TYPE_CGROUP => Target::Cgroup { id: u64::from(word[0]) | u64::from(word[1]) << 32, hook: word[2] },
@@ -186,15 +168,7 @@ impl Link {
 
     /// The kernel's id of the program.
     pub fn program(&self) -> io::Result<u32> {
-        Ok(self.info()?.program)
-    }
-
-    fn info(&self) -> io::Result<LinkInfo> {
-        let mut info = LinkInfo::default();
-        let mut attr =
-            InfoAttr { object: self.0.as_raw_fd() as u32, length: size_of::<LinkInfo>() as u32, info: (&raw mut info) as u64 };
-        bpf(OBJ_GET_INFO_BY_FD, &mut attr)?;
-        Ok(info)
+        Ok(bpf::info::<LinkInfo>(&self.0)?.program)
     }
 }
 
@@ -211,7 +185,7 @@ pub enum Pinned {
 
 /// What is pinned at `pin`, as /proc tells it.
 pub fn pinned(pin: &Path) -> io::Result<Pinned> {
-    let object = open(pin)?;
+    let object = bpf::open(pin, 0)?;
     let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", object.as_raw_fd()))?;
     let has = |field: &str| text.lines().any(|line| line.starts_with(field));
     Ok(match (has("map_type:"), has("link_type:")) {
@@ -237,22 +211,4 @@ pub fn netns_cookie() -> io::Result<u64> {
         )
     };
     if answer == 0 { Ok(cookie) } else { Err(io::Error::last_os_error()) }
-}
-
-fn open(pin: &Path) -> io::Result<OwnedFd> {
-    let path = CString::new(pin.as_os_str().as_bytes())?;
-    let mut attr = PathAttr { path: path.as_ptr() as u64, object: 0, flags: 0, folder: 0 };
-    bpf(OBJ_GET, &mut attr).map(owned)
-}
-
-fn bpf<A>(command: libc::c_long, attr: &mut A) -> io::Result<i32> {
-    // SAFETY: `attr` is repr(C), initialised and as long as stated; the addresses in it (a path, an info buffer) belong to
-    // values that the callers in this file keep alive over the call.
-    let answer = unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut *attr, size_of::<A>()) };
-    if answer >= 0 { Ok(answer as i32) } else { Err(io::Error::last_os_error()) }
-}
-
-fn owned(fd: i32) -> OwnedFd {
-    // SAFETY: bpf(2) just returned this descriptor to this call and nobody else knows it.
-    unsafe { OwnedFd::from_raw_fd(fd) }
 }

@@ -7,15 +7,13 @@ use super::sys::Shape;
 use super::{Capacity, MapName};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use aya_obj::{EbpfSectionKind, Object, ParseError};
-use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use proxy_common::abi::{ABI_VERSION, Config};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// How the object is loaded.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadOptions<'a> {
-    /// The pin folder.
+    /// The pin folder, which is there ([`crate::attach::bpffs::prepare`]).
     pub bpffs: &'a Path,
     /// How large new tables shall be; tables that exist stay as they are.
     pub capacity: Capacity,
@@ -28,17 +26,6 @@ pub struct LoadOptions<'a> {
 /// The object can't be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The pin folder lies on another file system.
-    #[error("{} is on no BPF file system: mount one (`mount -t bpf bpf /sys/fs/bpf`) and name a folder on it with --bpffs", .0.display())]
-    NoBpffs(PathBuf),
-    /// The pin folder can't be made.
-    #[error("cannot make the folder {}: {error}; name another with --bpffs, or run as root", .path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// The kernel's answer.
-        error: io::Error,
-    },
     /// A pinned table can't be adopted.
     #[error(transparent)]
     Pin(#[from] PinError),
@@ -64,7 +51,6 @@ pub enum LoadError {
 
 /// Loads `object`. Tables below `options.bpffs` are adopted if they are what the object says, and refused otherwise.
 pub fn load(object: &[u8], options: &LoadOptions<'_>) -> Result<(KernelMaps, Ebpf), LoadError> {
-    make_folder(options.bpffs)?;
     pins::check_abi(options.bpffs)?;
     let definitions = definitions(object)?;
     check_pins(options.bpffs, &definitions)?;
@@ -87,16 +73,6 @@ pub fn load(object: &[u8], options: &LoadOptions<'_>) -> Result<(KernelMaps, Ebp
     mark_abi(options.bpffs)?;
     Rooms::open(options.bpffs)?.set_quotas(&capacity);
     Ok((KernelMaps::open(options.bpffs, Access::Write)?, ebpf))
-}
-
-fn make_folder(bpffs: &Path) -> Result<(), LoadError> {
-    let path = bpffs.join(FOLDER);
-    let on_bpffs = |path: &Path| statfs(path).is_ok_and(|fs| fs.filesystem_type() == BPF_FS_MAGIC);
-    let existing = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
-    if !on_bpffs(existing) {
-        return Err(LoadError::NoBpffs(bpffs.to_owned()));
-    }
-    std::fs::create_dir_all(&path).map_err(|error| LoadError::Folder { path, error })
 }
 
 /// The object's maps, without those that the compiler makes for static data.

@@ -1,21 +1,18 @@
-//! Maps of bpf(2), raw: open and create, single values, whole batches (which aya 0.14 lacks). Nothing here knows what the bytes
+//! Maps of bpf(2), raw: create, single values, whole batches (which aya 0.14 lacks). Nothing here knows what the bytes
 //! mean; keys and values are [`Pod`], and their sizes were compared with the map's before anything else is called.
-#![expect(unsafe_code, reason = "bpf(2) has no safe binding for read-only pins, batches and values of every CPU")]
+#![expect(unsafe_code, reason = "bpf(2) has no safe binding for batches and values of every CPU")]
 
+use crate::bpf::{self, fd_of};
 use bytemuck::{Pod, Zeroable};
 use nix::errno::Errno;
-use std::ffi::CString;
 use std::mem::size_of_val;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::os::fd::{AsFd, OwnedFd};
+
+pub use crate::bpf::{open, pin};
 
 const MAP_CREATE: libc::c_long = 0;
 const MAP_LOOKUP_ELEM: libc::c_long = 1;
 const MAP_UPDATE_ELEM: libc::c_long = 2;
-const OBJ_PIN: libc::c_long = 6;
-const OBJ_GET: libc::c_long = 7;
-const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const MAP_LOOKUP_BATCH: libc::c_long = 24;
 const MAP_UPDATE_BATCH: libc::c_long = 26;
 const MAP_DELETE_BATCH: libc::c_long = 27;
@@ -75,22 +72,6 @@ struct ElementAttr {
 
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
-struct ObjectAttr {
-    path: u64,
-    fd: u32,
-    flags: u32,
-}
-
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-struct InfoAttr {
-    fd: u32,
-    len: u32,
-    info: u64,
-}
-
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
 struct MapInfo {
     kind: u32,
     id: u32,
@@ -114,18 +95,9 @@ struct BatchAttr {
 }
 
 fn bpf<A: Pod>(command: libc::c_long, attr: &mut A) -> Result<libc::c_long, Errno> {
-    // SAFETY: `attr` is a live, initialised prefix of `union bpf_attr` of the size that is passed. Every caller in this file fills
-    // its pointers from slices that outlive the call and whose lengths it takes from the map's own key and value sizes.
-    Errno::result(unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<A>()) })
-}
-
-fn owned(fd: libc::c_long) -> OwnedFd {
-    // SAFETY: the kernel returned this descriptor from a call that creates one, and nobody else has it.
-    unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) }
-}
-
-fn fd_of(map: &impl AsFd) -> u32 {
-    map.as_fd().as_raw_fd() as u32
+    // SAFETY: every caller in this file fills its pointers from slices that outlive the call and whose lengths it takes from the
+    // map's own key and value sizes.
+    unsafe { bpf::call(command, attr) }
 }
 
 fn address<T: ?Sized>(value: &T) -> u64 {
@@ -134,18 +106,6 @@ fn address<T: ?Sized>(value: &T) -> u64 {
 
 fn address_mut<T: ?Sized>(value: &mut T) -> u64 {
     std::ptr::from_mut(value).cast::<u8>() as u64
-}
-
-/// Opens the map that is pinned at `path`.
-pub fn open(path: &Path, flags: u32) -> Result<OwnedFd, Errno> {
-    let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
-    bpf(OBJ_GET, &mut ObjectAttr { path: path.as_ptr() as u64, fd: 0, flags }).map(owned)
-}
-
-/// Pins `map` at `path`.
-pub fn pin(map: &impl AsFd, path: &Path) -> Result<(), Errno> {
-    let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
-    bpf(OBJ_PIN, &mut ObjectAttr { path: path.as_ptr() as u64, fd: fd_of(map), flags: 0 }).map(drop)
 }
 
 /// Creates a map.
@@ -163,14 +123,13 @@ fn create_with(name: &str, shape: Shape, inner_map: u32) -> Result<OwnedFd, Errn
     for (to, from) in attr.name[..15].iter_mut().zip(name.bytes()) {
         *to = from;
     }
-    bpf(MAP_CREATE, &mut attr).map(owned)
+    // SAFETY: the attributes hold no address, and the kernel returns the map's descriptor.
+    unsafe { bpf::object(MAP_CREATE, &mut attr) }
 }
 
 /// What `map` is.
 pub fn shape(map: &impl AsFd) -> Result<Shape, Errno> {
-    let mut info = MapInfo::zeroed();
-    bpf(OBJ_GET_INFO_BY_FD, &mut InfoAttr { fd: fd_of(map), len: size_of::<MapInfo>() as u32, info: address_mut(&mut info) })?;
-    let MapInfo { kind, key_size, value_size, max_entries, flags, .. } = info;
+    let MapInfo { kind, key_size, value_size, max_entries, flags, .. } = bpf::info(map)?;
     Ok(Shape { kind, key_size, value_size, max_entries, flags })
 }
 

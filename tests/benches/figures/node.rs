@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use aya::Ebpf;
+use proxy_agent::attach::bpffs;
 use proxy_agent::maps::{Capacity, Flows, KernelFlows, KernelMaps, LoadOptions, MapName, NodeMaps, load};
 use proxy_agent::sync::Sync;
 use proxy_agent::table::{Change, WantedBackend, WantedService};
@@ -112,7 +113,7 @@ impl Node {
 /// The object's tables, pinned below `pins`, and its programs.
 pub fn bring_in(object: &Path, pins: &Path) -> Result<(KernelMaps, Ebpf)> {
     let bytes = fs::read(object).with_context(|| format!("{}: run `cargo xtask build`", object.display()))?;
-    fs::create_dir_all(pins)?;
+    bpffs::prepare(pins)?;
     let options = LoadOptions { bpffs: pins, capacity: Capacity::for_this_machine(), checksum_ipv6: true, seed: None };
     Ok(load(&bytes, &options)?)
 }

@@ -10,6 +10,7 @@ use aya::Ebpf;
 use aya::maps::{Array, HashMap as Map, MapData};
 use aya::programs::{Program as Loaded, TestRun, TestRunOptions, TestRunResult};
 use nix::time::{ClockId, clock_gettime};
+use proxy_agent::attach::bpffs;
 use proxy_agent::maps::{Capacity, KernelMaps, LoadOptions, NodeMaps, Reader, load};
 use proxy_common::abi::{Flow, FlowRoom, Hook, Reason, Tuple};
 use proxy_common::lb::{Class, FlowTable};
@@ -75,6 +76,7 @@ impl Kernel {
         let path = env!("SLUICE_EBPF_OBJECT");
         let bytes = fs::read(path).with_context(|| format!("read {path}: run `cargo xtask build` first"))?;
         let checksum_ipv6 = checksums != Checksums::CompleteWithoutFlag;
+        bpffs::prepare(pins)?;
         let options = LoadOptions { bpffs: pins, capacity: CAPACITY, checksum_ipv6, seed: Some(seed) };
         let (tables, mut object) = load(&bytes, &options)?;
         for (name, program) in object.programs_mut() {
