@@ -1,5 +1,7 @@
 //! tc at uplinks and overlays: what comes in from the wire for a NodePort or a routed ClusterIP, and its replies.
 
+use std::time::Instant;
+
 use anyhow::{Context, Result, ensure};
 use sluice_tests::cluster::{POD_CIDR_V4, POD_CIDR_V6};
 use sluice_tests::expect::{self, families_and_protocols};
@@ -103,6 +105,23 @@ fn without_an_endpoint_the_client_is_refused_by_icmp() -> Result<()> {
             );
         }
     }
+    Ok(())
+}
+
+#[test]
+fn refusals_are_limited() -> Result<()> {
+    const TRIES: u32 = 1_000;
+    /// ICMP errors that a CPU may send in a second, and at once.
+    const LIMIT: f64 = 100.0;
+    let scenario = Scenario::start("tc-limited", Spec::new(PodNetwork::Routed), &[])?;
+    let (outside, to) = (scenario.cluster.outside(), scenario.node_port(0, Target::Nobody, Family::V4));
+    let (sniffer, begin) = (outside.sniff()?, Instant::now());
+    outside.probe(Probe { timeout_ms: 1, ..Probe::times(Proto::Udp, to, TRIES) })?;
+    let (errors, seconds) = (sniffer.finish()?.received(|seen| seen.icmp.is_some()).count() as f64, begin.elapsed());
+    let most = LIMIT * (1.0 + seconds.as_secs_f64()) * std::thread::available_parallelism()?.get() as f64;
+    let left_out = scenario.agents[0].metrics()?.sum("sluice_packets_total", &["reason=\"reject_limited\""]);
+    ensure!(errors >= LIMIT && errors <= most, "{errors} errors in {seconds:?}, at most {most} may be sent");
+    ensure!(errors + left_out == f64::from(TRIES), "{errors} errors and {left_out} left out of {TRIES}");
     Ok(())
 }
 

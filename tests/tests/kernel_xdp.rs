@@ -62,6 +62,16 @@ fn without_an_endpoint_tc_refuses() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn generic_xdp_serves_on_request() -> Result<()> {
+    let flags = ["--xdp", "generic"];
+    let scenario = Scenario::start_on_physical_wire("xdp-generic", Spec::new(PodNetwork::Routed), &flags)?;
+    settle_neighbours(&scenario)?;
+    let before = Hooks::of(&scenario.agents[0])?;
+    dial(&scenario, Target::Far, |_, ip| scenario.is_node_address(0, ip))?;
+    before.moved(&scenario.agents[0])?.expect_xdp_alone()
+}
+
 /// Dials a target's NodePort on node 0 from outside, with every checksum checked at all ends.
 fn dial(scenario: &Scenario, target: Target, is_source: impl Fn(&str, std::net::IpAddr) -> bool) -> Result<()> {
     let outside = scenario.cluster.outside();

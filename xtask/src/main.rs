@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod controlplane;
 mod demo;
+mod machine;
 mod paths;
 mod process;
 mod setup;

@@ -9,15 +9,14 @@ use serde_json::Value;
 
 use crate::build;
 use crate::controlplane;
+use crate::machine;
 use crate::process;
 use crate::setup;
 
 /// Builds the agent, the reference object, the traffic helper and the bench, whose path is returned; and what
 /// `kube_proxy` needs, if it is measured too.
 pub fn build(kube_proxy: bool) -> Result<PathBuf> {
-    if !nix::unistd::geteuid().is_root() {
-        bail!("network namespaces and eBPF need root; run: sudo --preserve-env=PATH,HOME cargo xtask bench");
-    }
+    machine::check("bench")?;
     setup::packages(&setup::NETWORK)?;
     if kube_proxy {
         setup::packages(&setup::CONTROL_PLANE)?;

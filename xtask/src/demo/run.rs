@@ -6,6 +6,8 @@ use anyhow::Result;
 use clap::ValueEnum;
 use sluice_tests::{Cluster, PodNetwork, Spec, reap};
 
+use crate::machine;
+
 use super::{chapters, hints, prepare, story};
 
 /// Names everything that the demonstration makes on the machine.
@@ -47,7 +49,7 @@ impl From<Network> for PodNetwork {
 
 /// Tells the story.
 pub fn run(options: &Options) -> Result<ExitCode> {
-    prepare::need_root()?;
+    machine::check("demo")?;
     if options.clean {
         reap(NAME)?;
         println!("demo: nothing is left of the cluster");
@@ -60,11 +62,10 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     if told.is_err() {
         story.print_logs();
     }
-    let sound = told?;
     if options.keep {
         story.leave();
         hints::print(&cluster)?;
         cluster.keep()?;
     }
-    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if told? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

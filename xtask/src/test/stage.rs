@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::build;
 use crate::controlplane;
+use crate::machine;
 use crate::paths;
 use crate::setup;
 
@@ -50,7 +51,7 @@ impl Stage {
         match self {
             Self::Unit | Self::Golden => build::placeholder(),
             Self::Kernel => {
-                need_root().and_then(|()| setup::packages(&setup::NETWORK)).and_then(|()| build::sluice().map(drop))
+                machine::check("test").and_then(|()| setup::packages(&setup::NETWORK)).and_then(|()| build::sluice().map(drop))
             }
             Self::Api => Self::Kernel
                 .prepare()
@@ -66,13 +67,6 @@ impl Stage {
             Self::Kernel | Self::Api => &["--show-output", "--test-threads=1"],
         }
     }
-}
-
-fn need_root() -> Result<()> {
-    if !nix::unistd::geteuid().is_root() {
-        bail!("network namespaces and eBPF need root; run: sudo --preserve-env=PATH,HOME cargo xtask test");
-    }
-    Ok(())
 }
 
 /// The programs `PACKAGE/tests/PREFIX*.rs`, and `more`.
