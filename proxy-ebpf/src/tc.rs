@@ -96,6 +96,7 @@ fn is_marked(ctx: &TcContext) -> bool {
     unsafe {
         let start = (*ctx.skb.skb).data_meta as usize;
         let end = (*ctx.skb.skb).data as usize;
-        start + size_of::<u32>() <= end && CONFIG.get(0).is_some_and(|config| *(start as *const u32) == config.mark())
+        start + size_of::<u32>() <= end
+            && CONFIG.get(0).is_some_and(|config| *(start as *const u32) == config.mark((*ctx.skb.skb).ifindex))
     }
 }

@@ -80,7 +80,7 @@ fn mark(ctx: &XdpContext) -> bool {
             return false;
         }
         let Some(config) = CONFIG.get(0) else { return false };
-        *(start as *mut u32) = config.mark();
+        *(start as *mut u32) = config.mark(ctx.ingress_ifindex() as u32);
         true
     }
 }

@@ -17,6 +17,8 @@ pub struct Timeouts {
     pub unanswered: u32,
     /// UDP.
     pub answered: u32,
+    /// UDP whose client has not spoken since it was answered.
+    pub exchanged: u32,
 }
 
 impl Default for Timeouts {
@@ -29,6 +31,7 @@ impl Default for Timeouts {
             reset: 10 * SECOND,
             unanswered: 30 * SECOND,
             answered: 180 * SECOND,
+            exchanged: 180 * SECOND,
         }
     }
 }
@@ -40,6 +43,8 @@ pub struct Room {
     pub entries: u32,
     /// Entries that fit.
     pub capacity: u32,
+    /// Whether flows that are not established take more than three quarters of their places.
+    pub crowded: bool,
 }
 
 /// What a flow that carries nothing any more gets once its table is three quarters full.
@@ -48,17 +53,19 @@ const SHORT: u32 = 5_000;
 const ACTIVE: u32 = 60_000;
 
 impl Timeouts {
-    /// The time-outs for a table that fills: from three quarters on, flows that are closed or that nobody answered go soon; from
+    /// The time-outs for a table that fills. Where flows that are not established take most of their places, datagrams that were
+    /// answered once go soon, as queries of DNS. From three quarters on, flows that are closed or that nobody answered go soon; from
     /// fifteen sixteenths on, those that have been idle for longest, until an eighth is free.
     #[must_use]
     pub fn under_pressure<'a>(&self, room: Room, flows: impl Iterator<Item = &'a FlowState> + Clone, now: u32) -> Self {
-        let Room { entries, capacity } = room;
-        if entries <= capacity / 4 * 3 {
-            return *self;
-        }
+        let Room { entries, capacity, crowded } = room;
         let short = |timeout: u32| timeout.min(SHORT);
+        if entries <= capacity / 4 * 3 {
+            return if crowded { Self { exchanged: short(self.exchanged), ..*self } } else { *self };
+        }
         let (embryonic, closed, reset) = (short(self.embryonic), short(self.closed), short(self.reset));
-        let mut eased = Self { embryonic, closed, reset, unanswered: short(self.unanswered), ..*self };
+        let mut eased =
+            Self { embryonic, closed, reset, unanswered: short(self.unanswered), exchanged: short(self.exchanged), ..*self };
         let stay = flows.clone().filter(|flow| !flow.is_expired(now, &eased));
         let mut idle: Vec<u32> = stay.map(|flow| flow.age(now)).collect();
         let pairs = |sixteenths: usize| capacity as usize * sixteenths / 32;
@@ -122,7 +129,8 @@ impl FlowState {
         let both = |flag| [self.forward, self.reply].into_iter().flatten().all(|flags| flags.has(flag));
         let answered = self.reply.is_some_and(|flags| flags.has(FlowFlags::ANSWERED));
         match self.proto {
-            Proto::UDP if answered => timeouts.answered,
+            Proto::UDP if answered && any(FlowFlags::ESTABLISHED) => timeouts.answered,
+            Proto::UDP if answered => timeouts.exchanged,
             Proto::UDP => timeouts.unanswered,
             _ if any(FlowFlags::RST) => timeouts.reset,
             _ if both(FlowFlags::FIN) => timeouts.closed,

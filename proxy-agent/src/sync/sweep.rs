@@ -94,8 +94,14 @@ struct Sweep<'a, F, C> {
 /// Flows by identity, and how many of a class's table are embryonic.
 #[derive(Default)]
 struct Found {
-    flows: HashMap<u64, FlowState>,
+    flows: HashMap<u64, Known>,
     embryonic: i64,
+}
+
+/// A flow, and whether it stands in the class's table rather than in the spill.
+struct Known {
+    state: FlowState,
+    in_table: bool,
 }
 
 impl<F: Flows, C: Fn() -> u32> Sweep<'_, F, C> {
@@ -105,9 +111,11 @@ impl<F: Flows, C: Fn() -> u32> Sweep<'_, F, C> {
         let mut found = self.find(tables, entries)?;
         self.put_right(class, found.embryonic, [before, self.flows.room(class)]);
         let now = (self.clock)();
-        let room = Room { entries: entries[0], capacity: self.flows.capacity(tables[0]) };
-        let timeouts = self.timeouts.under_pressure(room, found.flows.values(), now);
-        found.flows.retain(|_, flow| flow.is_expired(now, &timeouts));
+        let crowded = found.embryonic > i64::from(before.quota) / 4 * 3;
+        let room = Room { entries: entries[0], capacity: self.flows.capacity(tables[0]), crowded };
+        let in_table = found.flows.values().filter(|flow| flow.in_table).map(|flow| &flow.state);
+        let timeouts = self.timeouts.under_pressure(room, in_table, now);
+        found.flows.retain(|_, flow| flow.state.is_expired(now, &timeouts));
         if !found.flows.is_empty() {
             for ((table, entries), expired) in tables.iter().zip(entries.iter_mut()).zip(expired) {
                 *expired = self.remove(*table, class, &found.flows, &timeouts)?;
@@ -127,10 +135,10 @@ impl<F: Flows, C: Fn() -> u32> Sweep<'_, F, C> {
             self.flows.walk(*table, &mut |keys, values| {
                 *count += keys.len() as u32;
                 for (key, entry) in keys.iter().zip(values) {
-                    found.embryonic += i64::from(*table == tables[0] && is_embryonic(entry));
-                    let state = FlowState::of(entry);
-                    let flow = found.flows.entry(self.identity(key, entry)).or_insert(state);
-                    *flow = flow.with(state);
+                    let (state, in_table) = (FlowState::of(entry), *table == tables[0]);
+                    found.embryonic += i64::from(in_table && is_embryonic(entry));
+                    let flow = found.flows.entry(self.identity(key, entry)).or_insert(Known { state, in_table });
+                    *flow = Known { state: flow.state.with(state), in_table: flow.in_table || in_table };
                 }
             })?;
         }
@@ -148,19 +156,13 @@ impl<F: Flows, C: Fn() -> u32> Sweep<'_, F, C> {
     }
 
     /// Removes the entries of flows that are over, and says how many there were.
-    fn remove(
-        &self,
-        table: MapName,
-        class: Class,
-        over: &HashMap<u64, FlowState>,
-        timeouts: &Timeouts,
-    ) -> Result<u32, MapError> {
+    fn remove(&self, table: MapName, class: Class, over: &HashMap<u64, Known>, timeouts: &Timeouts) -> Result<u32, MapError> {
         let (mut removed, mut failed) = (0, Ok(()));
         self.flows.walk(table, &mut |keys, values| {
             let now = (self.clock)();
             let is_over = |key: &Tuple, entry: &Flow| {
                 let flow = over.get(&self.identity(key, entry));
-                flow.is_some_and(|flow| flow.with(FlowState::of(entry)).is_expired(now, timeouts))
+                flow.is_some_and(|flow| flow.state.with(FlowState::of(entry)).is_expired(now, timeouts))
             };
             let (keys, entries): (Vec<Tuple>, Vec<&Flow>) =
                 keys.iter().zip(values).filter(|(key, entry)| is_over(key, entry)).unzip();

@@ -13,7 +13,11 @@ struct Memory {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { tables: RefCell::default(), rooms: RefCell::new([FlowRoom::zeroed(); 2]), capacity: 1 << 20 }
+        Self {
+            tables: RefCell::default(),
+            rooms: RefCell::new([FlowRoom { quota: 1 << 20, ..FlowRoom::zeroed() }; 2]),
+            capacity: 1 << 20,
+        }
     }
 }
 
@@ -192,4 +196,24 @@ fn a_table_that_fills_lets_closed_flows_go_soon_and_then_idle_ones() {
     flows.capacity = 16;
     flows.sweep(106_000);
     assert_eq!(flows.left(), 18, "those with a packet within the last minute stay, whatever the room");
+}
+
+#[test]
+fn what_stands_in_the_spill_presses_on_nobody_in_the_table() {
+    let flows = Memory { capacity: 64, ..Memory::default() };
+    (1..=26).for_each(|port| flows.pair(MapName::Flows, Proto::TCP, port, [EST, NONE], [0; 2]));
+    (101..=116).for_each(|port| flows.pair(MapName::FlowsSpill, Proto::TCP, port, [NONE; 2], [99_000; 2]));
+    assert_eq!(flows.sweep(100_000).expired, [0; 4], "52 of 64 entries");
+}
+
+#[test]
+fn where_places_are_few_a_datagram_that_was_answered_once_goes_soon() {
+    let flows = Memory::default();
+    flows.rooms.borrow_mut()[1].quota = 4;
+    flows.pair(MapName::FlowsAny, Proto::UDP, 1, [EST, FlowFlags::ANSWERED], [0; 2]);
+    (2..=4).for_each(|port| flows.pair(MapName::FlowsAny, Proto::UDP, port, [NONE, FlowFlags::ANSWERED], [0; 2]));
+    assert_eq!(flows.sweep(6_000).expired, [0; 4], "three of four places");
+    flows.pair(MapName::FlowsAny, Proto::UDP, 5, [NONE, FlowFlags::ANSWERED], [0; 2]);
+    assert_eq!(flows.sweep(6_000).expired, [0, 0, 8, 0]);
+    assert_eq!(flows.left(), 2, "the one whose client spoke again stays");
 }

@@ -34,11 +34,11 @@ pub struct Config {
 }
 
 impl Config {
-    /// Value of XDP metadata that marks a packet as translated on this node: tc passes it on. The mark stays with the packet, so it
-    /// says which node: a pod may be a node itself.
+    /// Value of XDP metadata that marks a packet as translated at this device of this node: tc passes it on there. The mark stays
+    /// with the packet, so it says where: a pod may be a node itself, or send the packet back.
     #[inline(always)]
-    pub const fn mark(&self) -> u32 {
-        TRANSLATED_MARK ^ self.netns as u32
+    pub const fn mark(&self, device: u32) -> u32 {
+        TRANSLATED_MARK ^ self.netns as u32 ^ device.rotate_left(16)
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::packet::{Place, Verdict};
 use super::select::serves;
-use super::{Class, Env, FlowTable};
+use super::{Class, Env, FlowTable, InsertError};
 use crate::abi::{Flow, FlowFlags, FlowRoom, NextHop, Reason, Scratch, Tuple};
 use crate::packet::Parsed;
 
@@ -131,12 +131,18 @@ fn tend<E: Env>(env: &mut E, parsed: &Parsed, table: FlowTable, found: E::Entry,
     }
     match reply {
         None => restore_reply(env, key, table, scratch),
-        Some((flags, _)) if flags.has(FlowFlags::ANSWERED) && !opens && !scratch.flow.flags.has(FlowFlags::ESTABLISHED) => {
+        Some((flags, _)) if flags.has(FlowFlags::ANSWERED) && !opens && is_unsettled(table, scratch.flow.flags) => {
             settle(env, key, table, found, scratch);
         }
         Some(_) => {}
     }
     true
+}
+
+/// Whether an answered flow has still to become established, or to find room in the table.
+#[inline(always)]
+const fn is_unsettled(table: FlowTable, client: FlowFlags) -> bool {
+    table.is_spill() || !client.has(FlowFlags::ESTABLISHED)
 }
 
 /// Whether the client's packet belongs to this flow still, rather than to a new one on the same tuple; `reply` is what stands
@@ -163,49 +169,63 @@ fn reply_entry<E: Env>(env: &mut E, key: &Tuple, table: FlowTable, reply: &Tuple
     Some((entry.flags, entry.to == key.reversed()))
 }
 
-/// Puts an evicted reply entry back.
+/// Puts an evicted reply entry back. Whether the backend has answered stood in that entry alone; that it did is known of an
+/// established flow.
 #[inline(always)]
 fn restore_reply<E: Env>(env: &mut E, key: &Tuple, table: FlowTable, scratch: &mut Scratch) {
-    let forward = scratch.flow.flags;
+    let client = scratch.flow.flags;
+    let mut flags = client.without(FlowFlags::FORWARD.with(FlowFlags::ESTABLISHED).with(CLOSING));
+    if !client.has(FlowFlags::ESTABLISHED) {
+        flags = flags.without(FlowFlags::ANSWERED);
+    }
     key.reverse_into(&mut scratch.flow.to);
-    scratch.flow.flags = forward.without(FlowFlags::FORWARD.with(FlowFlags::ESTABLISHED).with(CLOSING));
+    scratch.flow.flags = flags;
     scratch.flow.hop = NextHop::NONE;
-    let _ = env.insert_flow(table, &scratch.reply, &scratch.flow);
+    if env.insert_flow(table, &scratch.reply, &scratch.flow) == Err(InsertError::Full) && !table.is_spill() {
+        let now = env.now();
+        env.note_spill(table.class(), now);
+        let _ = env.insert_flow(table.other(), &scratch.reply, &scratch.flow);
+    }
 }
 
 /// Makes a flow whose client has answered the reply an established one, which has a place in the table for as long as it lives.
+/// While the table is full it stays in the spill, and tries again.
 #[inline(always)]
 fn settle<E: Env>(env: &mut E, key: &Tuple, table: FlowTable, found: E::Entry, scratch: &mut Scratch) {
-    if table.is_spill() && leave_spill(env, key, table, scratch) {
-        return;
-    }
-    let entry = env.entry(found);
-    entry.flags = entry.flags.with(FlowFlags::ESTABLISHED);
     if !table.is_spill() {
+        let entry = env.entry(found);
+        entry.flags = entry.flags.with(FlowFlags::ESTABLISHED);
         env.count_embryonic(table.class(), -1);
+    } else if leave_spill(env, key, table, scratch) == Err(InsertError::Full)
+        && let Some(entry) = env.flow(table, key)
+    {
+        entry.flags = entry.flags.with(FlowFlags::ESTABLISHED);
     }
 }
 
-/// Moves an established flow from the spill to the table. `false` if there is no room.
+/// Moves an established flow from the spill to the table.
+///
+/// # Errors
+/// [`InsertError::Full`]: there is no room; [`InsertError::Exists`]: another CPU is moving it, or it is gone.
 #[inline(always)]
-fn leave_spill<E: Env>(env: &mut E, key: &Tuple, spill: FlowTable, scratch: &mut Scratch) -> bool {
+fn leave_spill<E: Env>(env: &mut E, key: &Tuple, spill: FlowTable, scratch: &mut Scratch) -> Result<(), InsertError> {
     let table = spill.other();
-    let forward = scratch.flow.flags.with(FlowFlags::ESTABLISHED);
-    let Some(reply) = env.flow(spill, &scratch.reply) else { return false };
-    scratch.flow = *reply;
-    if env.insert_flow(table, &scratch.reply, &scratch.flow).is_err() {
-        return false;
-    }
-    let Some(client) = env.flow(spill, key) else { return true };
-    scratch.flow = *client;
-    scratch.flow.flags = forward;
-    if env.insert_flow(table, key, &scratch.flow).is_err() {
+    let Some(reply) = env.flow(spill, &scratch.reply) else { return Err(InsertError::Exists) };
+    let (reply_flags, reply_seen) = (reply.flags, reply.seen);
+    let (client, client_flags, hop) = (scratch.flow.to, scratch.flow.flags, scratch.flow.hop);
+    key.reverse_into(&mut scratch.flow.to);
+    (scratch.flow.flags, scratch.flow.hop) = (reply_flags, NextHop::NONE);
+    let client_seen = core::mem::replace(&mut scratch.flow.seen, reply_seen);
+    env.insert_flow(table, &scratch.reply, &scratch.flow)?;
+    (scratch.flow.to, scratch.flow.flags, scratch.flow.hop) = (client, client_flags.with(FlowFlags::ESTABLISHED), hop);
+    scratch.flow.seen = client_seen;
+    if let Err(error) = env.insert_flow(table, key, &scratch.flow) {
         env.remove_flow(table, &scratch.reply);
-        return false;
+        return Err(error);
     }
     env.remove_flow(spill, key);
     env.remove_flow(spill, &scratch.reply);
-    true
+    Ok(())
 }
 
 #[inline(always)]
@@ -280,7 +300,11 @@ fn remove_client<E: Env>(env: &mut E, table: FlowTable, key: &Tuple) {
 pub(super) fn is_over<E: Env>(env: &mut E, class: Class, reply: FlowFlags, client: &Tuple) -> bool {
     let mut flags = env.flow(class.table(), client).map(|entry| entry.flags);
     if flags.is_none() && spills(env, class) {
+        // As in `find`: it may move between two look-ups.
         flags = env.flow(class.spill(), client).map(|entry| entry.flags);
+        if flags.is_none() {
+            flags = env.flow(class.table(), client).map(|entry| entry.flags);
+        }
     }
     match flags {
         None => true,

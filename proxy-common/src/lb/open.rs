@@ -87,6 +87,7 @@ fn try_establish<E: Env>(env: &mut E, tuple: &Tuple, table: FlowTable, scratch: 
     scratch.flow.flags = scratch.flow.flags.with(FlowFlags::FORWARD);
     scratch.flow.hop = scratch.hop;
     match env.insert_flow(table, tuple, &scratch.flow) {
+        Ok(()) if yields(env, table, tuple, scratch) => {}
         Ok(()) => {
             env.count_connection(scratch.flow.service);
             if !table.is_spill() {
@@ -96,6 +97,26 @@ fn try_establish<E: Env>(env: &mut E, tuple: &Tuple, table: FlowTable, scratch: 
         Err(error) => adopt_winner(env, table, tuple, error, scratch)?,
     }
     Ok(reason)
+}
+
+/// Whether another CPU opened the same flow at the same time in the other table, and its choice stands. What stands in the
+/// class's own table wins; the other's client entry goes.
+#[inline(always)]
+fn yields<E: Env>(env: &mut E, table: FlowTable, tuple: &Tuple, scratch: &mut Scratch) -> bool {
+    if !has_other(env, table) {
+        return false;
+    }
+    let Some(other) = env.flow(table.other(), tuple) else { return false };
+    if !table.is_spill() {
+        env.remove_flow(table.other(), tuple);
+        return false;
+    }
+    scratch.to = other.to;
+    scratch.hop = other.hop;
+    scratch.flow.flags = other.flags;
+    env.remove_flow(table, tuple);
+    env.remove_flow(table, &scratch.reply);
+    true
 }
 
 /// Another CPU opened the same flow at the same time: its choice stands, and what this one made goes, unless both chose alike
@@ -192,13 +213,18 @@ fn take_tuple<E: Env>(env: &mut E, table: FlowTable, scratch: &mut Scratch) -> R
 /// room.
 #[inline(always)]
 fn take_own_port<E: Env>(env: &mut E, table: FlowTable, scratch: &Scratch) -> Result<(), InsertError> {
+    match env.insert_flow(table, &scratch.reply, &scratch.flow) {
+        Err(InsertError::Exists) if vacate(env, table, scratch) => {
+            env.insert_flow(table, &scratch.reply, &scratch.flow)?;
+        }
+        result => result?,
+    }
+    // Only after the insert: of two CPUs that take the tuple in two tables, one at least sees the other.
     if has_other(env, table) && !vacate(env, table.other(), scratch) {
+        env.remove_flow(table, &scratch.reply);
         return Err(InsertError::Exists);
     }
-    match env.insert_flow(table, &scratch.reply, &scratch.flow) {
-        Err(InsertError::Exists) if vacate(env, table, scratch) => env.insert_flow(table, &scratch.reply, &scratch.flow),
-        result => result,
-    }
+    Ok(())
 }
 
 /// Whether no other flow holds the reply's key in this table; what an evicted flow left there goes.

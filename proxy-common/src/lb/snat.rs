@@ -65,10 +65,12 @@ fn attempt<E: Env>(env: &mut E, table: FlowTable, scratch: &mut Scratch, uniform
         return Outcome::InUse;
     }
     scratch.to.reverse_into(&mut scratch.reply);
-    if has_other(env, table) && note_holder(env, table.other(), scratch) {
-        return Outcome::InUse;
-    }
     match env.insert_flow(table, &scratch.reply, &scratch.flow) {
+        // Only after the insert: of two CPUs that take the port in two tables, one at least sees the other.
+        Ok(()) if has_other(env, table) && note_holder(env, table.other(), scratch) => {
+            env.remove_flow(table, &scratch.reply);
+            Outcome::InUse
+        }
         Ok(()) => Outcome::Taken,
         Err(InsertError::Full) => Outcome::Failed(Reason::FlowTableFull),
         Err(InsertError::Exists) => {

@@ -42,6 +42,8 @@ pub struct Memory {
     pub rooms: [FlowRoom; 2],
     /// Entries that another CPU makes just before this one would.
     pub races: HashMap<(FlowTable, Tuple), Flow>,
+    /// Entries of other tables that another CPU makes just before this one makes the entry they are named for.
+    pub meanwhile: HashMap<(FlowTable, Tuple), (FlowTable, Flow)>,
     /// UDP_PEERS.
     pub peers: HashMap<PeerKey, PeerValue>,
     /// The clock.
@@ -90,6 +92,7 @@ impl Default for Memory {
             capacity: [usize::MAX; 2],
             rooms: [FlowRoom { quota: 1 << 20, ..bytemuck::Zeroable::zeroed() }; 2],
             races: HashMap::new(),
+            meanwhile: HashMap::new(),
             peers: HashMap::new(),
             now: 1_000_000,
             seed: 1,
@@ -226,6 +229,9 @@ impl Env for Memory {
         let key = (table, *key);
         if let Some(faster) = self.races.remove(&key) {
             self.flows.insert(key, faster);
+        }
+        if let Some((table, faster)) = self.meanwhile.remove(&key) {
+            self.flows.insert((table, key.1), faster);
         }
         if self.flows.contains_key(&key) {
             return Err(InsertError::Exists);

@@ -86,7 +86,7 @@ pub fn run(env: &mut Memory, program: Program, place: &Place, frame: &[u8]) -> (
     };
     let verdict = lb::decide(env, place, &parsed, &mut scratch);
     let (action, reason, mark) = if program == Program::UplinkXdp {
-        carry_out_xdp(&mut buffer, env.config.mark(), place, &parsed, &verdict, &scratch)
+        carry_out_xdp(&mut buffer, env.config.mark(place.device), place, &parsed, &verdict, &scratch)
     } else {
         let (action, reason) = carry_out_tc(&mut buffer, &parsed, &verdict, &scratch);
         (action, reason, None)

@@ -134,3 +134,72 @@ fn an_established_flow_says_so_in_the_clients_entry_alone() {
     let reply = world.establish(&INGRESS, CLUSTER, &EGRESS);
     assert!(world.entry(&reply).is_some_and(|flow| !flow.flags.has(FlowFlags::ESTABLISHED)));
 }
+
+#[test]
+fn a_flow_that_settled_while_the_table_was_full_moves_once_there_is_room() {
+    let mut world = World::tcp(FAMILIES[0], LOCAL);
+    world.env.capacity[0] = 0;
+    world.send(&INGRESS, CLIENT, CLUSTER, SYN);
+    world.send(&EGRESS, LOCAL, CLIENT, SYN_ACK);
+    world.send(&INGRESS, CLIENT, CLUSTER, ACK);
+    assert_eq!((world.tables(), world.is_established(CLUSTER)), (vec![world.spill(); 2], true));
+    world.env.capacity[0] = 2;
+    world.env.now += 1_000;
+    assert_eq!(world.send(&INGRESS, CLIENT, CLUSTER, ACK).0, Reason::Forward);
+    assert_eq!((world.tables(), world.embryonic()), (vec![world.table(); 2], 0));
+    assert_eq!(world.send(&EGRESS, LOCAL, CLIENT, ACK).0, Reason::Reply);
+}
+
+#[test]
+fn a_reply_entry_that_is_restored_does_not_say_that_the_backend_answered() {
+    for full in [false, true] {
+        let mut world = World::tcp(FAMILIES[0], LOCAL);
+        if full {
+            world.fill();
+        }
+        world.send(&INGRESS, CLIENT, CLUSTER, SYN);
+        let reply = world.tuple(LOCAL, CLIENT);
+        for _ in 0..3 {
+            world.evict(&reply);
+            world.send(&INGRESS, CLIENT, CLUSTER, ACK);
+            world.send(&INGRESS, CLIENT, CLUSTER, ACK);
+            assert!(!world.is_established(CLUSTER), "full: {full}");
+        }
+        assert_eq!(world.send(&EGRESS, LOCAL, CLIENT, SYN_ACK).0, Reason::Reply);
+        world.send(&INGRESS, CLIENT, CLUSTER, ACK);
+        assert!(world.is_established(CLUSTER));
+    }
+}
+
+#[test]
+fn a_restored_reply_entry_goes_to_the_spill_of_a_full_table() {
+    let mut world = World::tcp(FAMILIES[0], LOCAL);
+    let reply = world.establish(&INGRESS, CLUSTER, &EGRESS);
+    world.evict(&reply);
+    world.env.capacity[0] = 1;
+    world.env.now += 1_000;
+    world.send(&INGRESS, CLIENT, CLUSTER, ACK);
+    assert_eq!(world.pass(&EGRESS, reply, ACK), (Reason::Reply, Path::Stack));
+}
+
+#[test]
+fn of_two_flows_opened_at_once_in_two_tables_that_in_the_table_stands() {
+    let mut other = World::tcp(FAMILIES[0], NEXT);
+    other.send(&INGRESS, CLIENT, CLUSTER, SYN);
+    let client = other.tuple(CLIENT, CLUSTER);
+    let winner = other.entry(&client).expect("the winner's entry");
+    for spills in [false, true] {
+        let mut world = World::tcp(FAMILIES[0], LOCAL);
+        let (own, elsewhere) = if spills { (world.spill(), world.table()) } else { (world.table(), world.spill()) };
+        world.env.rooms[0].spilled = 1;
+        if spills {
+            world.fill();
+        }
+        world.env.meanwhile.insert((own, client), (elsewhere, winner));
+        assert_eq!(world.send(&INGRESS, CLIENT, CLUSTER, SYN), (Reason::Opened, Path::Stack));
+        let stands = if spills { winner.to } else { world.tuple(CLIENT, LOCAL) };
+        assert_eq!((world.to(), world.entry(&client).map(|flow| flow.to)), (stands, Some(stands)));
+        assert_eq!(world.env.flows.keys().filter(|(_, key)| *key == client).count(), 1, "{}", world.dump());
+        assert_eq!(world.connections(), u64::from(!spills), "the winner counts it");
+    }
+}
