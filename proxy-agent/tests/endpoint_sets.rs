@@ -9,7 +9,7 @@ use proxy_agent::control::Control;
 use proxy_agent::table::{WantedBackend, WantedService};
 use proxy_agent::watch::Event;
 use proxy_agent::watch::objects::{Endpoint, EndpointSlice, Hint, Kind, Node, Object, Service, ServicePort};
-use proxy_common::abi::{BackendState, Family, FrontendKind, ServiceFlags};
+use proxy_common::abi::{BackendState, Family, ServiceFlags};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -125,6 +125,13 @@ fn expected(endpoints: &[Seen], service: &Service, external: bool, zone: Option<
     }
 }
 
+/// Whether an address from outside counts in the family.
+fn has_outer(service: &Service, family: Family) -> bool {
+    let ingress = service.status.load_balancer.ingress.iter().filter(|ingress| ingress.ip_mode.as_deref() != Some("Proxy"));
+    let mut texts = service.spec.external_ips.iter().chain(ingress.map(|ingress| &ingress.ip));
+    texts.any(|text| text.parse().is_ok_and(|ip: IpAddr| ip.is_ipv4() == (family == Family::V4) && !ip.is_loopback()))
+}
+
 fn found(wanted: &WantedService) -> Expected {
     let address = |backend: &WantedBackend| SocketAddr::new(backend.addr.into(), backend.port.number());
     let set = |set| wanted.backends.iter().filter(|backend| backend.state.has(set)).map(address).collect();
@@ -169,9 +176,9 @@ proptest! {
                 let named = if port.protocol.is_empty() { "TCP" } else { port.protocol.as_str() };
                 port.name == wanted.name.port() && Some(named) == proto && port.port > 0
             }).expect("its port");
-            let claims = (1..65536).contains(&port.node_port);
+            let claims = (1..65536).contains(&port.node_port) || has_outer(service, wanted.name.family());
             let endpoints = seen(&slices, wanted.name.name(), wanted.name.family(), port);
-            let has = wanted.frontends.iter().any(|(_, kind)| *kind != FrontendKind::CLUSTER_IP);
+            let has = wanted.frontends.iter().any(|(_, kind)| kind.is_external());
             prop_assert!(claims || !has);
             let restricted = !service.spec.load_balancer_source_ranges.is_empty();
             prop_assert_eq!(found(&wanted), expected(&endpoints, service, claims && !restricted, zone));

@@ -187,7 +187,7 @@ fn in_maps(maps: &MemoryMaps) -> String {
             WantedBackend { addr: held.addr, port: held.port, local: held.local, state: held.state }
         });
         let wanted = WantedService::new(view.name, view.frontends, backends.collect());
-        service(&WantedService { flags: view.flags, ..wanted })
+        service(&WantedService { flags: view.flags, affinity: view.affinity, ..wanted })
     });
     held.collect()
 }
@@ -197,6 +197,7 @@ fn service(service: &WantedService) -> String {
     for (key, kind) in &service.frontends {
         let kind_name = kind.name();
         match *kind {
+            FrontendKind::CLUSTER_REST => writeln!(text, "  {kind_name} {}, all else: reject", key.addr).unwrap(),
             FrontendKind::NODE_PORT => writeln!(text, "  {kind_name} {}", key.port).unwrap(),
             _ => writeln!(text, "  {kind_name} {}", SocketAddr::new(key.addr.into(), key.port.number())).unwrap(),
         }
@@ -207,6 +208,9 @@ fn service(service: &WantedService) -> String {
         (ServiceFlags::EXTERNAL_LOCAL, "  external traffic: Local set\n"),
     ] {
         text += if flags.has(flag) { line } else { "" };
+    }
+    if service.affinity > 0 {
+        writeln!(text, "  affinity: {} s", service.affinity).unwrap();
     }
     let two = flags.has(ServiceFlags::INTERNAL_LOCAL) || flags.has(ServiceFlags::EXTERNAL_LOCAL);
     text.extend(service.backends.iter().map(|held| backend(held, two)));

@@ -2,16 +2,17 @@
 
 use crate::kernel;
 use crate::maps::{
-    self, BACKEND_STATES, BACKENDS, CONFIG, DESCRIPTORS, DEVICES, FLOW_ROOM, FLOWS, FLOWS_ANY, FLOWS_ANY_SPILL, FLOWS_SPILL,
-    FRONTENDS, NODE_ADDRESSES, PROGRAM_STATE, SEED, SERVICE_COUNTERS, SERVICES, SLOTS, UDP_PEERS,
+    self, AFFINITY, BACKEND_STATES, BACKENDS, CONFIG, DESCRIPTORS, DEVICES, FLOW_ROOM, FLOWS, FLOWS_ANY, FLOWS_ANY_SPILL,
+    FLOWS_SPILL, FRONTENDS, NODE_ADDRESSES, PROGRAM_STATE, SEED, SERVICE_COUNTERS, SERVICES, SLOTS, UDP_PEERS,
 };
 use crate::route;
 use aya_ebpf::helpers::generated::{bpf_get_prandom_u32, bpf_ktime_get_coarse_ns, bpf_loop};
 use core::ffi::c_void;
 use core::ptr;
 use proxy_common::abi::{
-    Addr, AddressFlags, Backend, BackendId, BackendState, Config, Descriptor, DeviceFlags, Flow, FlowRoom, Frontend,
-    FrontendKey, INTEREST_ANSWERS, INTEREST_DIALLED, NextHop, PeerKey, PeerValue, ServiceId, ServiceWord, Tuple,
+    Addr, AddressFlags, Affinity, AffinityKey, Backend, BackendId, BackendState, Config, Descriptor, DeviceFlags, Flow,
+    FlowRoom, Frontend, FrontendKey, INTEREST_ANSWERS, INTEREST_DIALLED, NextHop, PeerKey, PeerValue, ServiceId, ServiceWord,
+    Tuple,
 };
 use proxy_common::lb::{self, Class, Env, FlowTable, InsertError, Step};
 
@@ -189,6 +190,17 @@ impl Env for Kernel {
     #[inline(always)]
     fn set_peer(&mut self, key: &PeerKey, value: &PeerValue) {
         let _ = UDP_PEERS.insert(key, value, 0);
+    }
+
+    #[inline(always)]
+    fn affinity(&self, key: &AffinityKey) -> Option<Affinity> {
+        // SAFETY: the value is copied at once.
+        unsafe { AFFINITY.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn set_affinity(&mut self, key: &AffinityKey, value: &Affinity) {
+        let _ = AFFINITY.insert(key, value, 0);
     }
 
     #[inline(always)]

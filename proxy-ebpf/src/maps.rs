@@ -6,9 +6,9 @@ use aya_ebpf::bindings::bpf_fib_lookup;
 use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, SkStorage};
 use aya_ebpf::macros::btf_map;
 use proxy_common::abi::{
-    Addr, AddressFlags, Backend, BackendId, BackendState, Bucket, COUNTER_SLOTS, Config, Counter, Descriptor, DeviceFlags,
-    Flow, FlowRoom, Frontend, FrontendKey, INTEREST_LEN, PeerKey, PeerValue, ProgramState, Scratch, ServiceId, ServiceName,
-    ServiceWord, SocketState, Tuple,
+    Addr, AddressFlags, Affinity, AffinityKey, Backend, BackendId, BackendState, Bucket, COUNTER_SLOTS, Config, Counter,
+    Descriptor, DeviceFlags, Flow, FlowRoom, Frontend, FrontendKey, INTEREST_LEN, PeerKey, PeerValue, ProgramState, Scratch,
+    ServiceId, ServiceName, ServiceWord, SocketState, Tuple,
 };
 
 use proxy_common::packet::Parsed;
@@ -43,6 +43,8 @@ pub static FLOWS_ANY_SPILL: LruHashMap<Tuple, Flow, 1024> = LruHashMap::new();
 pub static FLOW_ROOM: Array<FlowRoom, 2, MMAPABLE> = Array::new();
 #[btf_map]
 pub static UDP_PEERS: LruHashMap<PeerKey, PeerValue, 1024> = LruHashMap::new();
+#[btf_map]
+pub static AFFINITY: LruHashMap<AffinityKey, Affinity, 1024> = LruHashMap::new();
 #[btf_map]
 pub static SOCKETS: SkStorage<SocketState> = SkStorage::new();
 #[btf_map]

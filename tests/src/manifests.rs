@@ -82,12 +82,20 @@ pub struct Service {
     pub ports: Vec<ServicePort>,
     /// Further lines of `spec`, indented by two.
     pub extra: String,
+    /// Lines of `status`.
+    pub status: String,
 }
 
 impl Service {
     /// A Service without ports.
     pub fn new(name: &str, cluster_ips: &[IpAddr]) -> Self {
-        Self { name: name.to_owned(), cluster_ips: cluster_ips.to_vec(), ports: Vec::new(), extra: String::new() }
+        Self {
+            name: name.to_owned(),
+            cluster_ips: cluster_ips.to_vec(),
+            ports: Vec::new(),
+            extra: String::new(),
+            status: String::new(),
+        }
     }
 
     /// With one port more; `node_port` 0 = none. Its name is made of protocol and port.
@@ -123,6 +131,7 @@ impl Service {
                 let _ = writeln!(text, "    nodePort: {}", port.node_port);
             }
         }
+        text += &self.status;
         text
     }
 

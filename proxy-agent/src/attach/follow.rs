@@ -9,8 +9,7 @@ use super::ports::Ports;
 use super::sys;
 use crate::config::{Config, NodePortAddresses};
 use crate::maps::{MapError, NodeMaps};
-use bytemuck::Zeroable;
-use proxy_common::abi::{ABI_VERSION, Cidr, Config as Settings};
+use proxy_common::abi::{ABI_VERSION, Cidr, Config as Settings, SERVICE_CIDRS};
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
@@ -41,6 +40,7 @@ pub struct Node {
     attachments: Attachments,
     serve: NodePortAddresses,
     cluster_cidrs: [Cidr; 2],
+    service_cidrs: [Cidr; SERVICE_CIDRS],
     netns: u64,
     ports: Ports,
     object: Vec<IpAddr>,
@@ -58,6 +58,7 @@ impl Node {
             attachments,
             serve: config.node_port_addresses.clone(),
             cluster_cidrs: node::cluster_cidrs(&config.cluster_cidrs),
+            service_cidrs: node::service_cidrs(&config.service_cidrs),
             netns: sys::netns_cookie().map_err(FollowError::Namespace)?,
             ports,
             object: Vec::new(),
@@ -150,11 +151,12 @@ impl Node {
             epoch,
             netns: self.netns,
             cluster_cidrs: self.cluster_cidrs,
+            service_cidr_count: self.service_cidrs.iter().filter(|cidr| cidr.is_set()).count() as u32,
+            service_cidrs: self.service_cidrs,
             ports: self.ports.ranges,
             port_count: self.ports.count,
             check_sockets: u32::from(self.ports.check_sockets),
             icmp_per_second: ICMP_PER_SECOND,
-            ..Settings::zeroed()
         });
     }
 }

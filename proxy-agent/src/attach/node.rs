@@ -3,7 +3,7 @@
 use super::facts::{Facts, is_global};
 use crate::config::{ClusterCidrs, NodePortAddresses};
 use ipnet::IpNet;
-use proxy_common::abi::{Addr, AddressFlags, Cidr, DeviceFlags, Family};
+use proxy_common::abi::{Addr, AddressFlags, Cidr, DeviceFlags, Family, SERVICE_CIDRS};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -40,6 +40,11 @@ pub fn tables(facts: &Facts, object: &[IpAddr], serve: &NodePortAddresses, xdp: 
 /// The prefixes that programs compare sources with (S29, S38).
 pub fn cluster_cidrs(cidrs: &ClusterCidrs) -> [Cidr; 2] {
     [cidrs.v4.map_or(Cidr::NONE, |net| cidr(net.into())), cidrs.v6.map_or(Cidr::NONE, |net| cidr(net.into()))]
+}
+
+/// The prefixes that programs hold unknown destinations against (S26); as many as there is room for.
+pub fn service_cidrs(nets: &[IpNet]) -> [Cidr; SERVICE_CIDRS] {
+    std::array::from_fn(|index| nets.get(index).map_or(Cidr::NONE, |net| cidr(*net)))
 }
 
 fn cidr(net: IpNet) -> Cidr {

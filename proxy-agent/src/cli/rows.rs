@@ -34,6 +34,8 @@ pub struct ServiceRow {
     pub internal_traffic_policy: &'static str,
     /// `Cluster` or `Local`.
     pub external_traffic_policy: &'static str,
+    /// How long a client keeps its endpoint, in seconds; 0 = not at all.
+    pub affinity_seconds: u32,
     /// What clients dial, ClusterIPs first.
     pub frontends: Vec<FrontendRow>,
     /// Where connections go, sorted by address.
@@ -44,7 +46,7 @@ pub struct ServiceRow {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FrontendRow {
-    /// `ClusterIP` or `NodePort`.
+    /// `ClusterIP`, `NodePort`, `ExternalIP` or `LoadBalancer`.
     pub kind: &'static str,
     /// The address; none for a NodePort, which is served at several.
     pub address: Option<IpAddr>,
@@ -139,7 +141,8 @@ pub fn socket(addr: Addr, port: Port) -> SocketAddr {
 
 impl From<&ServiceView> for ServiceRow {
     fn from(view: &ServiceView) -> Self {
-        let mut frontends: Vec<_> = view.frontends.iter().map(FrontendRow::from).collect();
+        let mut frontends: Vec<_> =
+            view.frontends.iter().filter(|(_, kind)| *kind != FrontendKind::CLUSTER_REST).map(FrontendRow::from).collect();
         frontends.sort();
         let backends = view.backends.iter().map(BackendRow::from).collect();
         let policy = |flag| if view.flags.has(flag) { "Local" } else { "Cluster" };
@@ -148,6 +151,7 @@ impl From<&ServiceView> for ServiceRow {
             id: view.id.0,
             internal_traffic_policy: policy(ServiceFlags::INTERNAL_LOCAL),
             external_traffic_policy: policy(ServiceFlags::EXTERNAL_LOCAL),
+            affinity_seconds: view.affinity,
             frontends,
             backends,
         }

@@ -2,7 +2,7 @@
 
 use super::filter::ServiceFilter;
 use super::instance::{self, LookArgs};
-use super::output::{Format, Value, columns, lines, print, print_json, terminal_width};
+use super::output::{Format, Value, columns, duration, lines, print, print_json, terminal_width};
 use super::rows::{BackendWord, ServiceRow};
 use crate::maps::{MapError, Reader, ServiceView};
 use crate::serve::report::{Rejection, Report, Unserved};
@@ -163,7 +163,10 @@ fn frontends(entry: &Entry) -> String {
 /// What is not as by default.
 fn policies(entry: &Entry) -> String {
     let named = [("internal", entry.row.internal_traffic_policy), ("external", entry.row.external_traffic_policy)];
-    lines(named.into_iter().filter(|(_, policy)| *policy != "Cluster").map(|(kind, policy)| format!("{kind} {policy}")))
+    let policies =
+        named.into_iter().filter(|(_, policy)| *policy != "Cluster").map(|(kind, policy)| format!("{kind} {policy}"));
+    let seconds = entry.row.affinity_seconds;
+    lines(policies.chain((seconds > 0).then(|| format!("affinity {}", duration(u64::from(seconds) * 1000)))))
 }
 
 /// How many endpoints take new connections, of how many that serve.

@@ -37,7 +37,7 @@ impl Fixture {
         let first = self.next_slot;
         let flags = ServiceFlags::ENDPOINTS.when(chosen > 0);
         let cluster = SlotRange { first, count: chosen };
-        self.maps.set_descriptor(id, Descriptor { first, room, cluster, local: SlotRange::default(), flags });
+        self.maps.set_descriptor(id, Descriptor { first, room, cluster, local: SlotRange::default(), flags, affinity: 0 });
         for (place, (address, local, chosen)) in backends.iter().enumerate() {
             let backend = BackendId(self.next_backend);
             let SocketParts { addr, port } = parts(address);
@@ -67,7 +67,7 @@ impl Fixture {
         let held = self.maps.descriptor(id);
         let flags = held.flags.with(ServiceFlags::EXTERNAL_LOCAL);
         let local = SlotRange { first: held.first, count: 1 };
-        self.maps.set_descriptor(id, Descriptor { local, flags, ..held });
+        self.maps.set_descriptor(id, Descriptor { local, flags, affinity: 10_800_000, ..held });
     }
 
     fn views(&self) -> Vec<ServiceView> {
@@ -152,7 +152,7 @@ fn report() -> Report {
             namespace: "default".into(),
             name: "hello-k8s".into(),
             unserved: vec![
-                Unserved { feature: "session_affinity".into(), message: "session affinity is not kept".into() },
+                Unserved { feature: "health_check_node_port".into(), message: "the health check port is not served".into() },
                 Unserved { feature: "sctp".into(), message: "SCTP ports are not served".into() },
             ],
         }],

@@ -144,7 +144,9 @@ impl Compiler {
         let Some(mut entry) = self.ports.remove(name) else { return };
         let own = |(key, _): &(FrontendKey, FrontendKind)| self.claims.owner(key) == Some(name);
         let (frontends, lost): (Vec<_>, Vec<_>) = entry.wanted.frontends.iter().copied().partition(own);
-        let known = std::mem::replace(&mut entry.lost, lost.into_iter().map(|(key, _)| key).collect());
+        // The ports of a Service share what is left of its ClusterIP: one has it for all.
+        let lost = lost.into_iter().filter(|(_, kind)| *kind != FrontendKind::CLUSTER_REST);
+        let known = std::mem::replace(&mut entry.lost, lost.map(|(key, _)| key).collect());
         let fresh = entry.lost.iter().filter(|key| !known.contains(key));
         compiled.rejected.extend(fresh.map(|key| self.taken(&entry, *key)));
         if frontends != entry.frontends || (entry.stale && !frontends.is_empty()) {

@@ -4,7 +4,8 @@ use super::backends::{Endpoints, Needed, any_usable, backends, endpoints};
 use crate::state::{Policies, RejectReason, Service, ServicePort, State};
 use crate::table::{Age, WantedService};
 use crate::watch::objects::ObjectName;
-use proxy_common::abi::{Family, FrontendKey, FrontendKind, ServiceFlags, ServiceName};
+use proxy_common::abi::{Addr, Family, FrontendKey, FrontendKind, ServiceFlags, ServiceName};
+use std::collections::BTreeMap;
 
 /// Each port of the Service in each family that it exists in, with all frontends that it claims.
 pub fn ports(state: &State, name: &ObjectName, service: &Service, rejected: &mut Vec<RejectReason>) -> Vec<WantedService> {
@@ -19,13 +20,12 @@ pub fn ports(state: &State, name: &ObjectName, service: &Service, rejected: &mut
             };
             let slices = state.slices(name);
             let endpoints = slices.map(|slices| endpoints(slices, family, &port.name, port.proto)).unwrap_or_default();
-            let main = (FrontendKey::new(cluster_ip, port.port, port.proto), FrontendKind::CLUSTER_IP);
-            let mut frontends: Vec<_> = std::iter::once(main).chain(node_port(port, family)).collect();
-            frontends.sort_unstable();
+            let frontends = frontends(service, port, cluster_ip);
             wanted.push(WantedService {
                 name: key,
                 age: Age::from(service.created),
                 flags: flags(service.policies, &endpoints),
+                affinity: service.affinity,
                 backends: backends(&endpoints, needed(service.policies, &frontends), zone),
                 frontends,
             });
@@ -36,7 +36,7 @@ pub fn ports(state: &State, name: &ObjectName, service: &Service, rejected: &mut
 
 /// Which sets clients may ask for (S15).
 fn needed(policies: Policies, frontends: &[(FrontendKey, FrontendKind)]) -> Needed {
-    let external = frontends.iter().any(|(_, kind)| *kind != FrontendKind::CLUSTER_IP);
+    let external = frontends.iter().any(|(_, kind)| kind.is_external());
     Needed {
         cluster: external || !policies.internal_local,
         local: policies.internal_local || external && policies.external_local,
@@ -50,6 +50,25 @@ fn flags(policies: Policies, endpoints: &Endpoints) -> ServiceFlags {
         .with(ServiceFlags::EXTERNAL_LOCAL.when(policies.external_local))
 }
 
-fn node_port(port: &ServicePort, family: Family) -> Option<(FrontendKey, FrontendKind)> {
-    Some((FrontendKey::new(family.any(), port.node_port?, port.proto), FrontendKind::NODE_PORT))
+/// All that clients dial, sorted. An address that a Service names as several kinds is of the one with the stricter rules: those for
+/// the load balancer's addresses are stricter than those for externalIPs (S41, S42).
+fn frontends(service: &Service, port: &ServicePort, cluster_ip: Addr) -> Vec<(FrontendKey, FrontendKind)> {
+    let family = cluster_ip.family();
+    let mut found = BTreeMap::new();
+    found.insert(FrontendKey::rest_of(cluster_ip), FrontendKind::CLUSTER_REST);
+    let mut claim = |addr, number, kind| {
+        found.entry(FrontendKey::new(addr, number, port.proto)).or_insert(kind);
+    };
+    claim(cluster_ip, port.port, FrontendKind::CLUSTER_IP);
+    if let Some(number) = port.node_port {
+        claim(family.any(), number, FrontendKind::NODE_PORT);
+    }
+    let of_family = |addr: &&Addr| addr.family() == family;
+    for addr in service.load_balancer_ips.iter().filter(of_family) {
+        claim(*addr, port.port, FrontendKind::LOAD_BALANCER);
+    }
+    for addr in service.external_ips.iter().filter(of_family) {
+        claim(*addr, port.port, FrontendKind::EXTERNAL_IP);
+    }
+    found.into_iter().collect()
 }

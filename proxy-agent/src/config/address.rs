@@ -3,6 +3,7 @@
 use super::error::{ConfigError, Setting};
 use super::settings::{ClusterCidrs, NodePortAddresses};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use proxy_common::abi::SERVICE_CIDRS;
 use std::net::{IpAddr, SocketAddr};
 
 const CIDR: &str = "a CIDR such as 10.244.0.0/16 or fd00:10:244::/56";
@@ -30,6 +31,14 @@ pub fn cluster_cidrs(setting: Setting, text: &str) -> Result<ClusterCidrs, Confi
         }
     }
     Ok(found)
+}
+
+/// CIDRs, as many as programs have room for.
+pub fn service_cidrs(setting: Setting, items: &[String]) -> Result<Vec<IpNet>, ConfigError> {
+    if items.len() > SERVICE_CIDRS {
+        return Err(invalid(setting, &items.join(","), "at most 8 CIDRs"));
+    }
+    items.iter().map(|item| cidr(setting.clone(), item.trim())).collect()
 }
 
 /// `primary` alone, or CIDRs.

@@ -27,6 +27,9 @@ pub struct RunArgs {
     /// Addresses of the cluster's pods: traffic to a ClusterIP from elsewhere is masqueraded
     #[arg(long, value_name = "CIDR[,CIDR]")]
     pub cluster_cidr: Option<String>,
+    /// Prefixes that ClusterIPs are taken from: traffic to an address there that is no Service's is dropped
+    #[arg(long, value_name = "CIDR,...", value_delimiter = ',')]
+    pub service_cidrs: Vec<String>,
     /// Where NodePorts are served: `primary` or a list of CIDRs [default: primary]
     #[arg(long, value_name = "CIDR,...", value_delimiter = ',')]
     pub nodeport_addresses: Option<Vec<String>>,

@@ -1,6 +1,6 @@
 //! Flags and file into one validated configuration. A flag overrules the file's field.
 
-use super::address::{bind, cluster_cidrs, invalid, ip, node_port_addresses};
+use super::address::{bind, cluster_cidrs, invalid, ip, node_port_addresses, service_cidrs};
 use super::args::RunArgs;
 use super::error::{ConfigError, Setting};
 use super::file::{self, File};
@@ -29,6 +29,7 @@ impl RunArgs {
             cgroup: self.cgroup.clone(),
             bpffs: self.bpffs.clone(),
             cluster_cidrs: detector(self, fields)?,
+            service_cidrs: service_cidrs(Setting::Flag("--service-cidrs"), &self.service_cidrs)?,
             node_port_addresses: node_ports(self, fields)?,
             devices: self.devices.iter().map(|item| item.parse()).collect::<Result<_, _>>()?,
             xdp: self.xdp,

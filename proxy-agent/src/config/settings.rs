@@ -23,6 +23,8 @@ pub struct Config {
     pub bpffs: PathBuf,
     /// Sources that are local pods, if a detector is configured (S29, S38).
     pub cluster_cidrs: ClusterCidrs,
+    /// Prefixes that ClusterIPs are taken from (S26).
+    pub service_cidrs: Vec<IpNet>,
     /// Where NodePorts are served (S39).
     pub node_port_addresses: NodePortAddresses,
     /// What devices are where the agent shall not find out itself.

@@ -23,7 +23,7 @@ pub struct Capacity {
     pub flows_any: u32,
     /// Entries of UDP flows that found no room there.
     pub flows_any_spill: u32,
-    /// Peers of unconnected UDP sockets.
+    /// Peers of unconnected UDP sockets, and clients that keep a backend.
     pub udp_peers: u32,
 }
 
@@ -67,7 +67,7 @@ impl Capacity {
             MapName::FlowsSpill => self.flows_spill,
             MapName::FlowsAny => self.flows_any,
             MapName::FlowsAnySpill => self.flows_any_spill,
-            MapName::UdpPeers => self.udp_peers,
+            MapName::UdpPeers | MapName::Affinity => self.udp_peers,
             MapName::FlowRoom
             | MapName::Sockets
             | MapName::Interest
@@ -90,7 +90,7 @@ impl Capacity {
             MapName::FlowsSpill => self.flows_spill = entries,
             MapName::FlowsAny => self.flows_any = entries,
             MapName::FlowsAnySpill => self.flows_any_spill = entries,
-            MapName::UdpPeers => self.udp_peers = entries,
+            MapName::UdpPeers | MapName::Affinity => self.udp_peers = entries,
             MapName::FlowRoom
             | MapName::Sockets
             | MapName::Interest

@@ -45,6 +45,8 @@ names! {
     FlowRoom = "FLOW_ROOM",
     /// Unconnected UDP sockets.
     UdpPeers = "UDP_PEERS",
+    /// Which backends clients keep.
+    Affinity = "AFFINITY",
     /// Connected sockets.
     Sockets = "SOCKETS",
     /// The node's addresses.

@@ -3,8 +3,9 @@
 use super::MapName;
 use super::sys::{ARRAY, HASH, LRU_HASH, MMAPABLE, NO_PREALLOC, PERCPU_ARRAY, Shape};
 use proxy_common::abi::{
-    Addr, AddressFlags, Backend, BackendId, BackendState, COUNTER_SLOTS, Config, Counter, Descriptor, DeviceFlags, Flow,
-    FlowRoom, Frontend, FrontendKey, INTEREST_LEN, PeerKey, PeerValue, ServiceId, ServiceName, ServiceWord, SocketState, Tuple,
+    Addr, AddressFlags, Affinity, AffinityKey, Backend, BackendId, BackendState, COUNTER_SLOTS, Config, Counter, Descriptor,
+    DeviceFlags, Flow, FlowRoom, Frontend, FrontendKey, INTEREST_LEN, PeerKey, PeerValue, ServiceId, ServiceName, ServiceWord,
+    SocketState, Tuple,
 };
 
 const SK_STORAGE: u32 = 24;
@@ -24,6 +25,7 @@ impl MapName {
             Self::FlowsSpill | Self::FlowsAnySpill => table::<Tuple, Flow>(LRU_HASH, 0),
             Self::FlowRoom => Shape { max_entries: 2, ..table::<u32, FlowRoom>(ARRAY, MMAPABLE) },
             Self::UdpPeers => table::<PeerKey, PeerValue>(LRU_HASH, 0),
+            Self::Affinity => table::<AffinityKey, Affinity>(LRU_HASH, 0),
             Self::Sockets => table::<u32, SocketState>(SK_STORAGE, NO_PREALLOC),
             Self::NodeAddresses => table::<Addr, AddressFlags>(HASH, NO_PREALLOC),
             Self::Devices => table::<u32, DeviceFlags>(HASH, NO_PREALLOC),

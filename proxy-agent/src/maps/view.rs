@@ -17,6 +17,8 @@ pub struct ServiceView {
     pub name: ServiceName,
     /// Which set serves whom, and what an empty one means.
     pub flags: ServiceFlags,
+    /// How long a client keeps its backend, in seconds (S43); 0 = not at all.
+    pub affinity: u32,
     /// What clients dial, sorted.
     pub frontends: Vec<(FrontendKey, FrontendKind)>,
     /// Its endpoints, sorted by address and port.
@@ -56,7 +58,8 @@ pub fn services(tables: &impl Read) -> Result<Vec<ServiceView>, MapError> {
             let mut frontends = frontends.remove(&id).unwrap_or_default();
             frontends.sort_unstable();
             let descriptor = tables.service(id).descriptor().map(|index| tables.descriptor(index)).unwrap_or_default();
-            ServiceView { id, name, flags: descriptor.flags, frontends, backends: backends(tables, &descriptor) }
+            let affinity = descriptor.affinity / 1000;
+            ServiceView { id, name, flags: descriptor.flags, affinity, frontends, backends: backends(tables, &descriptor) }
         })
         .collect();
     views.sort_unstable_by_key(|view| (view.name, view.id));

@@ -29,6 +29,22 @@ pub enum RejectReason {
         /// What is wrong with it.
         why: BadAddress,
     },
+    /// One of a Service's externalIPs makes no sense.
+    #[error("externalIP {text}: {why}; it is not served")]
+    ExternalIp {
+        /// The address.
+        text: String,
+        /// What is wrong with it.
+        why: BadAddress,
+    },
+    /// An address of a Service's load balancer makes no sense.
+    #[error("load-balancer address {text}: {why}; it is not served")]
+    LoadBalancerIp {
+        /// The address.
+        text: String,
+        /// What is wrong with it.
+        why: BadAddress,
+    },
     /// A Service's port makes no sense.
     #[error("port {number}: write a number from 1 to 65535; the port is not served")]
     Port {
@@ -108,6 +124,8 @@ impl RejectReason {
     pub const fn label(&self) -> &'static str {
         match self {
             Self::ClusterIp { .. } => "cluster_ip",
+            Self::ExternalIp { .. } => "external_ip",
+            Self::LoadBalancerIp { .. } => "load_balancer_ip",
             Self::Port { .. } => "port",
             Self::NodePort { .. } => "node_port",
             Self::Protocol { .. } => "protocol",

@@ -11,6 +11,10 @@ use std::net::IpAddr;
 pub const PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";
 
 const LOCAL: &str = "Local";
+/// Seconds, as the API has it (S43).
+const DEFAULT_AFFINITY: i64 = 10_800;
+/// Seconds: the longest that the API takes.
+const LONGEST_AFFINITY: i64 = 86_400;
 
 /// A Service that has at least one address.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,10 +25,16 @@ pub struct Service {
     pub v4: Option<Addr>,
     /// Its ClusterIP of IPv6.
     pub v6: Option<Addr>,
+    /// Its externalIPs, of both families.
+    pub external_ips: Vec<Addr>,
+    /// Its load balancer's addresses that packets arrive with (S12), of both families.
+    pub load_balancer_ips: Vec<Addr>,
     /// Its ports.
     pub ports: Vec<ServicePort>,
     /// Its traffic policies.
     pub policies: Policies,
+    /// How long a client keeps its endpoint after its last new connection, in seconds (S43); 0 = not at all.
+    pub affinity: u32,
     /// What it asks for and does not get.
     pub unserved: UnservedSet,
 }
@@ -88,7 +98,9 @@ pub fn service(object: &objects::Service, rejected: &mut Vec<RejectReason>) -> O
         internal_local: spec.internal_traffic_policy == LOCAL,
         external_local: spec.external_traffic_policy == LOCAL,
     };
-    Some(Service { created, v4, v6, ports, policies, unserved })
+    let (external_ips, load_balancer_ips) =
+        if external { (external_ips(object, rejected), load_balancer_ips(object, rejected)) } else { Default::default() };
+    Some(Service { created, v4, v6, external_ips, load_balancer_ips, ports, policies, affinity: affinity(spec), unserved })
 }
 
 /// The first address of each family (S3). A manifest may give `clusterIP` alone, as users do.
@@ -104,6 +116,30 @@ fn cluster_ips(spec: &objects::ServiceSpec, rejected: &mut Vec<RejectReason>) ->
         }
     }
     (v4, v6)
+}
+
+fn affinity(spec: &objects::ServiceSpec) -> u32 {
+    match spec.session_affinity.as_str() {
+        "ClientIP" => {
+            let seconds = spec.session_affinity_config.client_ip.timeout_seconds.unwrap_or(DEFAULT_AFFINITY);
+            seconds.clamp(1, LONGEST_AFFINITY) as u32
+        }
+        _ => 0,
+    }
+}
+
+fn external_ips(object: &objects::Service, rejected: &mut Vec<RejectReason>) -> Vec<Addr> {
+    let addresses = object.spec.external_ips.iter().filter(|text| !text.is_empty());
+    let checked = addresses.map(|text| address(text).map_err(|why| RejectReason::ExternalIp { text: text.clone(), why }));
+    checked.filter_map(|result| result.map_err(|reason| rejected.push(reason)).ok()).map(Addr::from).collect()
+}
+
+/// Packets to an address of mode Proxy arrive with another (S12).
+fn load_balancer_ips(object: &objects::Service, rejected: &mut Vec<RejectReason>) -> Vec<Addr> {
+    let ingress = object.status.load_balancer.ingress.iter().filter(|ingress| ingress.ip_mode.as_deref() != Some("Proxy"));
+    let addresses = ingress.map(|ingress| &ingress.ip).filter(|text| !text.is_empty());
+    let checked = addresses.map(|text| address(text).map_err(|why| RejectReason::LoadBalancerIp { text: text.clone(), why }));
+    checked.filter_map(|result| result.map_err(|reason| rejected.push(reason)).ok()).map(Addr::from).collect()
 }
 
 fn service_port(
@@ -136,12 +172,8 @@ fn service_port(
 
 fn unserved(object: &objects::Service) -> UnservedSet {
     let spec = &object.spec;
-    let balanced = object.status.load_balancer.ingress.iter().any(|ingress| !ingress.ip.is_empty());
     [
-        (Unserved::ExternalIps, !spec.external_ips.is_empty()),
-        (Unserved::LoadBalancer, balanced),
         (Unserved::SourceRanges, !spec.load_balancer_source_ranges.is_empty()),
-        (Unserved::SessionAffinity, spec.session_affinity == "ClientIP"),
         (Unserved::HealthCheckNodePort, spec.health_check_node_port != 0),
     ]
     .into_iter()

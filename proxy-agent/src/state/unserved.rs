@@ -6,14 +6,8 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 #[repr(u8)]
 pub enum Unserved {
-    /// Its externalIPs are not served.
-    ExternalIps,
-    /// Its load balancer's addresses are not served.
-    LoadBalancer,
     /// Its source ranges are not enforced, therefore it is not served from outside at all.
     SourceRanges,
-    /// Its clients have no affinity.
-    SessionAffinity,
     /// Its SCTP ports are not served.
     Sctp,
     /// Its health check port is not served.
@@ -22,22 +16,12 @@ pub enum Unserved {
 
 impl Unserved {
     /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::ExternalIps,
-        Self::LoadBalancer,
-        Self::SourceRanges,
-        Self::SessionAffinity,
-        Self::Sctp,
-        Self::HealthCheckNodePort,
-    ];
+    pub const ALL: [Self; 3] = [Self::SourceRanges, Self::Sctp, Self::HealthCheckNodePort];
 
     /// The name in metrics, and in the CLI.
     pub const fn label(self) -> &'static str {
         match self {
-            Self::ExternalIps => "external_ips",
-            Self::LoadBalancer => "load_balancer_addresses",
             Self::SourceRanges => "load_balancer_source_ranges",
-            Self::SessionAffinity => "session_affinity",
             Self::Sctp => "sctp",
             Self::HealthCheckNodePort => "health_check_node_port",
         }
@@ -47,10 +31,7 @@ impl Unserved {
 impl fmt::Display for Unserved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::ExternalIps => "externalIPs are not served",
-            Self::LoadBalancer => "load-balancer addresses are not served",
-            Self::SourceRanges => "source ranges are not enforced: no NodePort is served",
-            Self::SessionAffinity => "session affinity is not kept",
+            Self::SourceRanges => "source ranges are not enforced: nothing is served from outside",
             Self::Sctp => "SCTP ports are not served",
             Self::HealthCheckNodePort => "the health check port is not served",
         })

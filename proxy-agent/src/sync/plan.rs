@@ -94,7 +94,10 @@ fn flip(space: &mut Space, before: Option<InForce>, shape: &Shape, same: bool) -
     }
     let index = space.descriptor()?;
     if shape.members == 0 {
-        return Ok(Some(InForce { index, descriptor: Descriptor { flags: shape.flags, ..Descriptor::default() } }));
+        return Ok(Some(InForce {
+            index,
+            descriptor: Descriptor { flags: shape.flags, affinity: shape.affinity, ..Descriptor::default() },
+        }));
     }
     let held = before.map_or(0, |force| force.descriptor.room);
     let block = space.slots(ranges::order(shape.members), held).inspect_err(|_| space.descriptors.give(index))?;
@@ -112,6 +115,8 @@ struct Shape {
     /// Those in the Local set alone.
     local_only: u32,
     flags: ServiceFlags,
+    /// Milliseconds.
+    affinity: u32,
 }
 
 impl Shape {
@@ -123,6 +128,7 @@ impl Shape {
             both: count(BackendState::IN_BOTH),
             local_only: count(BackendState::IN_LOCAL),
             flags: wanted.flags,
+            affinity: wanted.affinity.saturating_mul(1000),
         }
     }
 
@@ -139,14 +145,15 @@ impl Shape {
             cluster: SlotRange { first, count: self.cluster_only + self.both },
             local: SlotRange { first: local_first, count: self.both + self.local_only },
             flags: self.flags,
+            affinity: self.affinity,
         }
     }
 
     /// Whether the descriptor has the same numbers and flags, and room for the others behind its sets.
     fn is_that_of(&self, held: &Descriptor) -> bool {
-        let counts = (self.cluster_only + self.both, self.both + self.local_only, self.flags);
+        let counts = (self.cluster_only + self.both, self.both + self.local_only, self.flags, self.affinity);
         let others = self.members as usize - self.chosen();
-        counts == (held.cluster.count, held.local.count, held.flags) && held.tail().len() >= others
+        counts == (held.cluster.count, held.local.count, held.flags, held.affinity) && held.tail().len() >= others
     }
 }
 

@@ -5,7 +5,8 @@ use k8s_openapi::jiff::Timestamp;
 use kube::core::ObjectMeta;
 use proptest::prelude::*;
 use proxy_agent::watch::objects::{
-    Conditions, Endpoint, EndpointPort, EndpointSlice, Hint, Hints, Node, Object, Service, ServicePort, ServiceSpec,
+    Conditions, Endpoint, EndpointPort, EndpointSlice, Hint, Hints, LoadBalancerIngress, LoadBalancerStatus, Node, Object,
+    Service, ServicePort, ServiceSpec, ServiceStatus,
 };
 use std::collections::BTreeMap;
 
@@ -36,8 +37,10 @@ pub fn service() -> impl Strategy<Value = Object> {
         prop::bool::weighted(0.1),
         prop::bool::weighted(0.1),
         (text(&["", "Cluster", "Local"]), text(&["", "Cluster", "Local"])),
+        (outer(), outer(), text(&["VIP", "VIP", "Proxy"]), text(&["", "None", "ClientIP"])),
     )
-        .prop_map(|(name, created, cluster_ips, ports, service_type, foreign, ranges, (internal, external))| {
+        .prop_map(|(name, created, cluster_ips, ports, service_type, foreign, ranges, policies, addresses)| {
+            let ((internal, external), (external_ips, balanced, mode, session_affinity)) = (policies, addresses);
             let mut metadata = meta(name, foreign.then_some("service.kubernetes.io/service-proxy-name"));
             metadata.creation_timestamp = created.map(|second| Time(Timestamp::from_second(second).unwrap()));
             let ranges = if ranges { vec!["10.0.0.0/8".to_owned()] } else { Vec::new() };
@@ -48,10 +51,20 @@ pub fn service() -> impl Strategy<Value = Object> {
                 load_balancer_source_ranges: ranges,
                 internal_traffic_policy: internal,
                 external_traffic_policy: external,
+                external_ips,
+                session_affinity,
                 ..ServiceSpec::default()
             };
-            Object::Service(Service { metadata, spec, ..Service::default() })
+            let ingress = balanced.into_iter().map(|ip| LoadBalancerIngress { ip, ip_mode: Some(mode.clone()) }).collect();
+            let status = ServiceStatus { load_balancer: LoadBalancerStatus { ingress } };
+            Object::Service(Service { metadata, spec, status })
         })
+}
+
+/// Addresses from outside; one is a ClusterIP of others.
+fn outer() -> impl Strategy<Value = Vec<String>> {
+    let address = text(&["203.0.113.1", "203.0.113.2", "2001:db8::1", "10.96.0.2", "127.0.0.1", ""]);
+    prop_oneof![3 => Just(Vec::new()), 1 => prop::collection::vec(address, 1..3)]
 }
 
 /// An EndpointSlice.

@@ -4,6 +4,9 @@ use super::Addr;
 use super::version::TRANSLATED_MARK;
 use bytemuck::{Pod, Zeroable};
 
+/// How many ServiceCIDRs there may be.
+pub const SERVICE_CIDRS: usize = 8;
+
 /// How many ranges of source ports there may be.
 pub const PORT_RANGES: usize = 8;
 
@@ -29,8 +32,10 @@ pub struct Config {
     pub check_sockets: u32,
     /// ICMP errors that a CPU may send in a second.
     pub icmp_per_second: u32,
-    /// Zero.
-    pub zero: u32,
+    /// Number of ServiceCIDRs; 0 = none is known, and nothing is looked up in them.
+    pub service_cidr_count: u32,
+    /// ServiceCIDRs: what lies in one and is no Service's is dropped (S26).
+    pub service_cidrs: [Cidr; SERVICE_CIDRS],
 }
 
 impl Config {

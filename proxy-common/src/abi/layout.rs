@@ -1,9 +1,10 @@
 //! The layout of every type that kernel and user space share, asserted when it is compiled and listed when it is tested.
 
 use super::{
-    Addr, AddressFlags, Backend, BackendFlags, BackendId, BackendState, Bucket, Cidr, Config, Counter, Descriptor, DeviceFlags,
-    Flow, FlowFlags, FlowRoom, Frontend, FrontendKey, FrontendKind, Generation, NextHop, PeerKey, PeerValue, Port, PortRange,
-    ProgramState, Proto, Scratch, ServiceFlags, ServiceId, ServiceName, ServiceWord, SlotRange, SocketState, Tuple,
+    Addr, AddressFlags, Affinity, AffinityKey, Backend, BackendFlags, BackendId, BackendState, Bucket, Cidr, Config, Counter,
+    Descriptor, DeviceFlags, Flow, FlowFlags, FlowRoom, Frontend, FrontendKey, FrontendKind, Generation, NextHop, PeerKey,
+    PeerValue, Port, PortRange, ProgramState, Proto, Scratch, ServiceFlags, ServiceId, ServiceName, ServiceWord, SlotRange,
+    SocketState, Tuple,
 };
 
 macro_rules! sizes {
@@ -19,15 +20,17 @@ macro_rules! sizes {
 sizes! {
     Addr: 16,
     AddressFlags: 4,
+    Affinity: 12,
+    AffinityKey: 24,
     Backend: 24,
     BackendFlags: 2,
     BackendId: 4,
     BackendState: 4,
     Bucket: 8,
     Cidr: 36,
-    Config: 136,
+    Config: 424,
     Counter: 16,
-    Descriptor: 28,
+    Descriptor: 32,
     DeviceFlags: 4,
     Flow: 104,
     FlowFlags: 4,

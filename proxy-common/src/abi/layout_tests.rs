@@ -7,8 +7,13 @@ use crate::abi::{ABI_VERSION, Family, Hook, INTEREST_FRONTEND, INTEREST_LEN, INT
 use std::fmt::Write as _;
 
 /// The hash of each version's listing. A layout that has changed gets a new version and a line of its own here.
-const HASHES: &[(u32, u64)] =
-    &[(2, 0xd53c_445a_7019_c08c), (3, 0x9c23_b142_3d10_33a0), (4, 0xb094_cb23_e43b_51e0), (5, 0x1dd6_dd27_eeb5_0f0d)];
+const HASHES: &[(u32, u64)] = &[
+    (2, 0xd53c_445a_7019_c08c),
+    (3, 0x9c23_b142_3d10_33a0),
+    (4, 0xb094_cb23_e43b_51e0),
+    (5, 0x1dd6_dd27_eeb5_0f0d),
+    (6, 0x1f85_b6d8_92bc_8ef7),
+];
 
 macro_rules! fields {
     ($out:ident, $($type:ident { $($field:ident)* })*) => {
@@ -41,11 +46,12 @@ fn listing() -> String {
     let mut out = String::new();
     SIZES.iter().for_each(|(name, size)| writeln!(out, "{name} {size}").unwrap());
     fields! { out,
+        Affinity { backend generation since }
         Backend { addr port flags generation }
         Bucket { tokens filled }
-        Config { abi epoch netns cluster_cidrs ports port_count check_sockets icmp_per_second }
+        Config { abi epoch netns cluster_cidrs ports port_count check_sockets icmp_per_second service_cidr_count service_cidrs }
         Counter { packets bytes }
-        Descriptor { first room cluster local flags }
+        Descriptor { first room cluster local flags affinity }
         Flow { to service backend generation flags seen checked hop }
         FlowRoom { embryonic quota spilled }
         Frontend { service kind }
@@ -69,6 +75,8 @@ fn values(out: &mut String) {
     let addr = Addr::v6_words([1, 2, 3, 4]);
     let port = Port::new(0x1234);
     let name = ServiceName::new("a", "b", "c", Proto::TCP, Family::V6).unwrap();
+    writeln!(out, "{:?}", bytemuck::bytes_of(&AffinityKey::of_address(ServiceId(9), &addr))).unwrap();
+    writeln!(out, "{:?}", bytemuck::bytes_of(&AffinityKey::of_namespace(ServiceId(9), 7))).unwrap();
     writeln!(out, "{:?}", bytemuck::bytes_of(&PeerKey::to_frontend(7, addr, port))).unwrap();
     writeln!(out, "{:?}", bytemuck::bytes_of(&PeerKey::from_backend(7, addr, port))).unwrap();
     writeln!(out, "{:?}", bytemuck::bytes_of(&Cidr::new(addr, 100))).unwrap();
@@ -82,6 +90,8 @@ fn values(out: &mut String) {
     let flags = [ServiceFlags::ENDPOINTS, ServiceFlags::INTERNAL_LOCAL, ServiceFlags::EXTERNAL_LOCAL];
     writeln!(out, "{flags:?}").unwrap();
     writeln!(out, "{:?} {:?}", FrontendKind::CLUSTER_IP, FrontendKind::NODE_PORT).unwrap();
+    writeln!(out, "{:?} {:?}", FrontendKind::EXTERNAL_IP, FrontendKind::LOAD_BALANCER).unwrap();
+    writeln!(out, "{:?} {:?}", FrontendKind::CLUSTER_REST, bytemuck::bytes_of(&FrontendKey::rest_of(addr))).unwrap();
     writeln!(out, "{INTEREST_LEN} {} {PORT_RANGES} {TRANSLATED_MARK}", addr.interest()).unwrap();
     writeln!(out, "{INTEREST_FRONTEND} {INTEREST_NODE}").unwrap();
     Hook::ALL.iter().for_each(|hook| writeln!(out, "{}", hook.label()).unwrap());

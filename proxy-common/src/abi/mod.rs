@@ -4,6 +4,7 @@
 //! so that one set of tables serves both families; addresses and ports are in network order, everything else in the host's.
 
 mod addr;
+mod affinity;
 mod backend;
 mod config;
 mod flow;
@@ -18,8 +19,9 @@ mod version;
 pub use addr::{
     Addr, Family, INTEREST_ANSWERS, INTEREST_DIALLED, INTEREST_FRONTEND, INTEREST_LEN, INTEREST_NODE, Port, Proto, Tuple,
 };
+pub use affinity::{Affinity, AffinityKey};
 pub use backend::{Backend, BackendFlags, BackendId, BackendState, Generation};
-pub use config::{Cidr, Config, PORT_RANGES, PortRange};
+pub use config::{Cidr, Config, PORT_RANGES, PortRange, SERVICE_CIDRS};
 pub use flow::{Flow, FlowFlags, FlowRoom, NextHop, Scratch};
 pub use frontend::{Frontend, FrontendKey, FrontendKind};
 pub use node::{AddressFlags, Bucket, DeviceFlags, ProgramState};

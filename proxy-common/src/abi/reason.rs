@@ -75,7 +75,11 @@ labelled! {
         NoEndpoint = "no_endpoint",
         /// The service has endpoints, and its traffic policy is Local, and none of them is on this node (S22, S23).
         NoLocalEndpoint = "no_local_endpoint",
-        /// As `no_endpoint`, beyond the rate of ICMP errors: dropped.
+        /// A ClusterIP, at a port or protocol that is no service port (S25).
+        UnknownPort = "unknown_port",
+        /// An address of a ServiceCIDR that is no Service's (S26).
+        Unallocated = "unallocated",
+        /// As `no_endpoint` and `unknown_port`, beyond the rate of ICMP errors: dropped.
         RejectLimited = "reject_limited",
         /// No source port is free towards the backend.
         PortsExhausted = "ports_exhausted",
@@ -114,7 +118,7 @@ impl Reason {
                 Disposition::Pass
             }
             Self::Opened | Self::PortExchanged | Self::Forward | Self::Reply => Disposition::Translate,
-            Self::NoEndpoint => Disposition::Reject,
+            Self::NoEndpoint | Self::UnknownPort => Disposition::Reject,
             Self::RejectLimited
             | Self::PortsExhausted
             | Self::FlowTableFull
@@ -122,7 +126,8 @@ impl Reason {
             | Self::HopLimit
             | Self::RewriteFailed
             | Self::LocalUnreachable
-            | Self::NoLocalEndpoint => Disposition::Drop,
+            | Self::NoLocalEndpoint
+            | Self::Unallocated => Disposition::Drop,
         }
     }
 }

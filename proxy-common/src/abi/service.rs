@@ -30,7 +30,7 @@ impl ServiceWord {
     }
 }
 
-/// What a service port means at one moment. Immutable while a [`ServiceWord`] names it. 28 bytes.
+/// What a service port means at one moment. Immutable while a [`ServiceWord`] names it. 32 bytes.
 ///
 /// The slots of both sets lie in the service's block and never change while it is in force; the sets may overlap. What is left
 /// of the block names, for the agent and the CLI alone, the service's other backends, which only keep the flows they have; 0 is
@@ -48,6 +48,8 @@ pub struct Descriptor {
     pub local: SlotRange,
     /// Which set serves whom, and what an empty one means.
     pub flags: ServiceFlags,
+    /// How long a client keeps its backend after its last new connection, in milliseconds (S43); 0 = not at all.
+    pub affinity: u32,
 }
 
 /// Consecutive slots. 8 bytes.

@@ -1,7 +1,7 @@
 //! Who asks, and which of a service's sets that client gets.
 
 use super::{Caller, Env, Place};
-use crate::abi::{Addr, Cidr, Family, FrontendKind, ServiceFlags};
+use crate::abi::{Addr, AffinityKey, Cidr, Family, FrontendKind, ServiceFlags, ServiceId};
 
 /// Who asks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -12,6 +12,26 @@ pub enum Client {
     LocalPod,
     /// Anyone else.
     Stranger,
+}
+
+/// Who keeps a backend (S43).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Identity<'a> {
+    /// The client with this address.
+    Address(&'a Addr),
+    /// The network namespace with this cookie.
+    Namespace(u64),
+}
+
+impl Identity<'_> {
+    /// The client's key of AFFINITY.
+    #[inline(always)]
+    pub const fn key(&self, service: ServiceId) -> AffinityKey {
+        match self {
+            Self::Address(addr) => AffinityKey::of_address(service, addr),
+            Self::Namespace(cookie) => AffinityKey::of_namespace(service, *cookie),
+        }
+    }
 }
 
 /// A service's two sets.
@@ -52,9 +72,10 @@ impl Client {
     /// strangers (S31, S32).
     #[inline(always)]
     pub fn set(self, kind: FrontendKind, flags: ServiceFlags) -> Set {
-        let local = match kind {
-            FrontendKind::CLUSTER_IP => flags.has(ServiceFlags::INTERNAL_LOCAL),
-            _ => self == Self::Stranger && flags.has(ServiceFlags::EXTERNAL_LOCAL),
+        let local = if kind.is_external() {
+            self == Self::Stranger && flags.has(ServiceFlags::EXTERNAL_LOCAL)
+        } else {
+            flags.has(ServiceFlags::INTERNAL_LOCAL)
         };
         if local { Set::Local } else { Set::Cluster }
     }

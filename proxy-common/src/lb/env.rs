@@ -1,8 +1,8 @@
 //! What a decision may ask: one trait, with a body over eBPF maps and one over plain memory.
 
 use crate::abi::{
-    Addr, AddressFlags, Backend, BackendId, BackendState, Config, Descriptor, DeviceFlags, Flow, FlowRoom, Frontend,
-    FrontendKey, NextHop, PeerKey, PeerValue, Proto, ServiceId, ServiceWord, Tuple,
+    Addr, AddressFlags, Affinity, AffinityKey, Backend, BackendId, BackendState, Config, Descriptor, DeviceFlags, Flow,
+    FlowRoom, Frontend, FrontendKey, NextHop, PeerKey, PeerValue, Proto, ServiceId, ServiceWord, Tuple,
 };
 
 /// The classes of flows. TCP has tables of its own, so that a storm of UDP evicts no connection.
@@ -98,6 +98,11 @@ pub trait Env {
     fn peer(&self, key: &PeerKey) -> Option<PeerValue>;
     /// Writes an entry of UDP_PEERS.
     fn set_peer(&mut self, key: &PeerKey, value: &PeerValue);
+
+    /// AFFINITY.
+    fn affinity(&self, key: &AffinityKey) -> Option<Affinity>;
+    /// Writes an entry of AFFINITY.
+    fn set_affinity(&mut self, key: &AffinityKey, value: &Affinity);
 
     /// The clock.
     fn now(&self) -> u32;

@@ -14,7 +14,7 @@ mod select;
 mod snat;
 mod socket;
 
-pub use client::{Client, Set};
+pub use client::{Client, Identity, Set};
 pub use env::{Class, Env, FlowTable, InsertError, Step};
 pub use packet::{Direction, Edge, Path, Place, Verdict, decide};
 pub use rate::{seeded, take_token};

@@ -2,11 +2,13 @@
 
 use super::client::detector;
 use super::flow::has_other;
+use super::frontend::in_service_cidr;
 use super::packet::Place;
 use super::select::{Choice, Selected, select};
-use super::{Class, Client, Env, FlowTable, InsertError, frontend, snat};
+use super::{Class, Client, Env, FlowTable, Identity, InsertError, frontend, snat};
 use crate::abi::{
-    AddressFlags, FlowFlags, FlowRoom, FrontendKey, FrontendKind, INTEREST_NODE, NextHop, Reason, Scratch, ServiceFlags, Tuple,
+    Addr, AddressFlags, FlowFlags, FlowRoom, FrontendKey, FrontendKind, INTEREST_NODE, NextHop, Reason, Scratch, ServiceFlags,
+    Tuple,
 };
 use crate::packet::Parsed;
 
@@ -26,12 +28,15 @@ pub fn choose<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, class: Class,
 fn try_choose<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, class: Class, scratch: &mut Scratch) -> Result<(), Reason> {
     let tuple = &parsed.tuple;
     let key = FrontendKey::new(tuple.dst, tuple.dport, tuple.proto);
-    let frontend = frontend::for_packet(env, key).ok_or(Reason::Untouched)?;
-    if class == Class::Tcp && !parsed.tcp.opens() {
-        return Err(Reason::MidFlow);
-    }
+    let continues = class == Class::Tcp && !parsed.tcp.opens();
+    let frontend = match frontend::for_packet(env, key) {
+        Some(_) if continues => return Err(Reason::MidFlow),
+        Some(frontend) => frontend,
+        None if continues || !is_unallocated(env, &tuple.dst) => return Err(Reason::Untouched),
+        None => return Err(Reason::Unallocated),
+    };
     let client = Client::of_packet(env, place, &tuple.src);
-    let choice = match select(env, frontend, client) {
+    let choice = match select(env, frontend, client, Identity::Address(&tuple.src)) {
         Selected::Nothing => return Err(Reason::Untouched),
         Selected::Refused(reason) => return Err(reason),
         Selected::Backend(choice) => choice,
@@ -53,6 +58,12 @@ fn try_choose<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, class: Class,
 #[inline(always)]
 pub fn home<E: Env>(env: &E, class: Class) -> FlowTable {
     if env.room(class).is_some_and(FlowRoom::takes) { class.table() } else { class.spill() }
+}
+
+/// Whether an address lies in a ServiceCIDR and is nobody's, this node's included (S26, S56).
+#[inline(always)]
+fn is_unallocated<E: Env>(env: &E, addr: &Addr) -> bool {
+    in_service_cidr(env, addr) && !env.address(addr).has(AddressFlags::LOCAL)
 }
 
 /// Opens the flow that was chosen, in this table: takes a tuple towards the backend, the reply's entry first, and makes the
@@ -172,7 +183,7 @@ fn masquerades<E: Env>(env: &E, client: Client, tuple: &Tuple, kind: FrontendKin
     if tuple.src == backend.addr {
         return true;
     }
-    if kind != FrontendKind::CLUSTER_IP {
+    if kind.is_external() {
         let kept = client == Client::LocalPod && choice.flags.has(ServiceFlags::EXTERNAL_LOCAL);
         return !kept && !backend.flags.is_local();
     }

@@ -2,9 +2,10 @@
 //!
 //! The decision changes flow tables but never the packet; [`Verdict`] says what shall become of it.
 
+use super::frontend::in_service_cidr;
 use super::open::{choose, establish, home};
 use super::{Class, Env, flow};
-use crate::abi::{DeviceFlags, Disposition, FlowFlags, Hook, NextHop, Reason, Scratch, Tuple};
+use crate::abi::{Addr, DeviceFlags, Disposition, FlowFlags, Hook, NextHop, Reason, Scratch, Tuple};
 use crate::packet::Parsed;
 
 /// Which way a packet passes a device, seen from the node's stack.
@@ -99,14 +100,19 @@ pub fn decide<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, scratch: &mut
     place.translate(parsed, reason, redirected)
 }
 
+#[inline(always)]
+fn is_dialled<E: Env>(env: &E, dst: &Addr) -> bool {
+    env.interest(dst) != 0 || in_service_cidr(env, dst)
+}
+
 impl Place {
     /// Whether the packet may belong to a flow or a frontend at all. Everything else leaves here, before any table is searched:
     /// nobody pays for what he does not use.
     #[inline(always)]
     fn concerns<E: Env>(&self, env: &E, tuple: &Tuple) -> bool {
         match self.direction {
-            Direction::Ingress => env.interest(&tuple.dst) != 0,
-            Direction::Egress => env.may_answer(&tuple.src) || (self.made_here && env.interest(&tuple.dst) != 0),
+            Direction::Ingress => is_dialled(env, &tuple.dst),
+            Direction::Egress => env.may_answer(&tuple.src) || (self.made_here && is_dialled(env, &tuple.dst)),
         }
     }
 

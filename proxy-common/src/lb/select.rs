@@ -1,14 +1,17 @@
 //! Which backend serves: uniform random choice (S20) in the set that the client gets, and whether a remembered one still does.
 
-use super::{Client, Env, Set};
-use crate::abi::{Backend, BackendId, Frontend, Generation, Reason, ServiceFlags};
+use super::{Client, Env, Identity, Set};
+use crate::abi::{
+    Affinity, AffinityKey, Backend, BackendId, BackendState, Frontend, FrontendKind, Generation, Reason, ServiceFlags,
+    SlotRange,
+};
 
 /// What a selection yields.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Selected {
     /// No descriptor is in force: there is no such service.
     Nothing,
-    /// The client gets no backend, for this reason (S21, S22, S23).
+    /// The client gets no backend, for this reason (S21, S22, S23, S25).
     Refused(Reason),
     /// A backend.
     Backend(Choice),
@@ -27,23 +30,51 @@ pub struct Choice {
 
 /// Chooses a backend for a new connection. The service's word is loaded once, so the choice is of one table.
 #[inline(always)]
-pub fn select<E: Env>(env: &mut E, frontend: Frontend, client: Client) -> Selected {
+pub fn select<E: Env>(env: &mut E, frontend: Frontend, client: Client, identity: Identity) -> Selected {
+    if frontend.kind == FrontendKind::CLUSTER_REST {
+        return Selected::Refused(Reason::UnknownPort);
+    }
     let Some(index) = env.service(frontend.service).descriptor() else { return Selected::Nothing };
     let Some(descriptor) = env.descriptor(index) else { return Selected::Nothing };
     let flags = descriptor.flags;
-    let range = match client.set(frontend.kind, flags) {
-        Set::Cluster => descriptor.cluster,
-        Set::Local => descriptor.local,
+    let (range, member) = match client.set(frontend.kind, flags) {
+        Set::Cluster => (descriptor.cluster, BackendState::IN_CLUSTER),
+        Set::Local => (descriptor.local, BackendState::IN_LOCAL),
     };
     if range.count == 0 {
         return Selected::Refused(empty(flags));
     }
-    let offset = scale(env.random(), range.count);
-    let chosen = env.slot(range.first.wrapping_add(offset)).and_then(|id| Some((id, env.backend(id)?)));
-    match chosen {
-        Some((id, backend)) => Selected::Backend(Choice { id, backend, flags }),
-        None => Selected::Refused(Reason::NoEndpoint),
+    let kept =
+        if descriptor.affinity == 0 { None } else { keep(env, &identity.key(frontend.service), descriptor.affinity, member) };
+    let id = match kept {
+        Some(id) => id,
+        None => match draw(env, range) {
+            Some(id) => id,
+            None => return Selected::Refused(Reason::NoEndpoint),
+        },
+    };
+    let Some(backend) = env.backend(id) else { return Selected::Refused(Reason::NoEndpoint) };
+    if descriptor.affinity != 0 {
+        let value = Affinity { backend: id, generation: backend.generation, since: env.now() };
+        env.set_affinity(&identity.key(frontend.service), &value);
     }
+    Selected::Backend(Choice { id, backend, flags })
+}
+
+#[inline(always)]
+fn draw<E: Env>(env: &mut E, range: SlotRange) -> Option<BackendId> {
+    let offset = scale(env.random(), range.count);
+    env.slot(range.first.wrapping_add(offset))
+}
+
+/// The backend of the client's last new connection, if that is not longer ago than `milliseconds` and the backend is in the set
+/// (S43).
+#[inline(always)]
+fn keep<E: Env>(env: &E, key: &AffinityKey, milliseconds: u32, member: BackendState) -> Option<BackendId> {
+    let held = env.affinity(key)?;
+    let fresh = env.now().wrapping_sub(held.since) <= milliseconds;
+    let same = env.backend(held.backend).is_some_and(|backend| backend.generation == held.generation);
+    (fresh && same && env.backend_state(held.backend).has(member)).then_some(held.backend)
 }
 
 /// What an empty set means (S18).

@@ -1,7 +1,7 @@
 //! Sockets: translated once, when they dial; no packet is touched afterwards.
 
 use super::select::{Choice, Selected, select, serves};
-use super::{Client, Env, frontend};
+use super::{Client, Env, Identity, frontend};
 use crate::abi::{Addr, BackendId, Disposition, FrontendKey, Generation, PeerKey, PeerValue, Port, Proto, Reason, SocketState};
 
 /// Who dials.
@@ -33,7 +33,7 @@ pub fn connect<E: Env>(env: &mut E, caller: Caller, addr: Addr, port: Port, prot
     let key = FrontendKey::new(addr, port, proto);
     let client = Client::of_socket(env, caller, addr.family());
     let Some(frontend) = frontend::for_socket(env, key, client) else { return Dialled::Untouched };
-    match select(env, frontend, client) {
+    match select(env, frontend, client, Identity::Namespace(caller.netns)) {
         Selected::Nothing => Dialled::Untouched,
         Selected::Refused(reason) if is_left_alone(reason) => Dialled::Untouched,
         Selected::Refused(reason) => Dialled::Refused(reason),
@@ -76,12 +76,12 @@ pub fn send<E: Env>(env: &mut E, caller: Caller, addr: Addr, port: Port) -> Sent
     {
         return Sent::To(peer.addr, peer.port, Reason::Forward);
     }
-    let mut drawn = select(env, frontend, client);
+    let mut drawn = select(env, frontend, client, Identity::Namespace(caller.netns));
     for _ in 1..DRAWS {
         if !is_ambiguous(env, caller, &key, &drawn) {
             break;
         }
-        drawn = select(env, frontend, client);
+        drawn = select(env, frontend, client, Identity::Namespace(caller.netns));
     }
     match drawn {
         Selected::Nothing => Sent::Untouched,

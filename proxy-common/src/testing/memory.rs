@@ -2,9 +2,9 @@
 
 use super::Route;
 use crate::abi::{
-    Addr, AddressFlags, Backend, BackendFlags, BackendId, BackendState, Cidr, Config, Descriptor, DeviceFlags, Flow, FlowRoom,
-    Frontend, FrontendKey, Generation, INTEREST_FRONTEND, INTEREST_NODE, NextHop, PORT_RANGES, PeerKey, PeerValue, PortRange,
-    Proto, ServiceFlags, ServiceId, ServiceWord, SlotRange, Tuple,
+    Addr, AddressFlags, Affinity, AffinityKey, Backend, BackendFlags, BackendId, BackendState, Cidr, Config, Descriptor,
+    DeviceFlags, Flow, FlowRoom, Frontend, FrontendKey, Generation, INTEREST_FRONTEND, INTEREST_NODE, NextHop, PORT_RANGES,
+    PeerKey, PeerValue, PortRange, Proto, SERVICE_CIDRS, ServiceFlags, ServiceId, ServiceWord, SlotRange, Tuple,
 };
 use crate::lb::{Class, Env, FlowTable, InsertError, Step, seeded};
 use std::collections::{HashMap, HashSet};
@@ -46,6 +46,8 @@ pub struct Memory {
     pub meanwhile: HashMap<(FlowTable, Tuple), (FlowTable, Flow)>,
     /// UDP_PEERS.
     pub peers: HashMap<PeerKey, PeerValue>,
+    /// AFFINITY.
+    pub affinity: HashMap<AffinityKey, Affinity>,
     /// The clock.
     pub now: u32,
     /// The seed of the random numbers.
@@ -86,7 +88,8 @@ impl Default for Memory {
                 port_count: 0,
                 check_sockets: 0,
                 icmp_per_second: 100,
-                zero: 0,
+                service_cidr_count: 0,
+                service_cidrs: [Cidr::NONE; SERVICE_CIDRS],
             },
             flows: HashMap::new(),
             capacity: [usize::MAX; 2],
@@ -94,6 +97,7 @@ impl Default for Memory {
             races: HashMap::new(),
             meanwhile: HashMap::new(),
             peers: HashMap::new(),
+            affinity: HashMap::new(),
             now: 1_000_000,
             seed: 1,
             draws: 0,
@@ -149,7 +153,7 @@ impl Memory {
         let cluster = self.add_range(cluster, BackendState::IN_CLUSTER);
         let local = self.add_range(local, BackendState::IN_LOCAL);
         self.services[service.0 as usize] = ServiceWord::of(self.descriptors.len() as u32);
-        self.descriptors.push(Descriptor { first: cluster.first, room: 0, cluster, local, flags });
+        self.descriptors.push(Descriptor { first: cluster.first, room: 0, cluster, local, flags, affinity: 0 });
     }
 
     fn add_range(&mut self, ids: &[BackendId], set: BackendState) -> SlotRange {
@@ -267,6 +271,14 @@ impl Env for Memory {
 
     fn set_peer(&mut self, key: &PeerKey, value: &PeerValue) {
         self.peers.insert(*key, *value);
+    }
+
+    fn affinity(&self, key: &AffinityKey) -> Option<Affinity> {
+        self.affinity.get(key).copied()
+    }
+
+    fn set_affinity(&mut self, key: &AffinityKey, value: &Affinity) {
+        self.affinity.insert(*key, *value);
     }
 
     fn now(&self) -> u32 {

@@ -162,7 +162,8 @@ proptest! {
 fn descriptor(a: u32, b: u32, c: u32) -> Descriptor {
     let (first, room) = if c.is_multiple_of(12) { (a % 6000, 0) } else { (a % 600, 1 << (c % 12 - 1)) };
     let range = |bits: u32| SlotRange { first: first + bits % 5, count: (bits >> 3) % 16 };
-    Descriptor { first, room, cluster: range(b), local: range(b >> 8), flags: ServiceFlags(c >> 16) }
+    let flags = ServiceFlags(c >> 16);
+    Descriptor { first, room, cluster: range(b), local: range(b >> 8), flags, affinity: c >> 24 }
 }
 
 #[test]

@@ -115,7 +115,7 @@ pub fn held(maps: &impl Read) -> Table {
             WantedBackend { addr: held.addr, port: held.port, local: held.local, state: held.state }
         });
         let wanted = WantedService::new(view.name, view.frontends, backends.collect());
-        (view.name, WantedService { flags: view.flags, ..wanted })
+        (view.name, WantedService { flags: view.flags, affinity: view.affinity, ..wanted })
     });
     wanted.collect()
 }

@@ -14,5 +14,8 @@ pub use lenient::null_as_default;
 pub use meta::{Kind, ObjectName};
 pub use node::{Node, NodeAddress, NodeSpec, NodeStatus, Taint};
 pub use object::Object;
-pub use service::{LoadBalancerIngress, LoadBalancerStatus, Service, ServicePort, ServiceSpec, ServiceStatus};
+pub use service::{
+    ClientIpConfig, LoadBalancerIngress, LoadBalancerStatus, Service, ServicePort, ServiceSpec, ServiceStatus,
+    SessionAffinityConfig,
+};
 pub use slice::{Conditions, Endpoint, EndpointPort, EndpointSlice, Hint, Hints};

@@ -51,9 +51,29 @@ pub struct ServiceSpec {
     /// None or ClientIP.
     #[serde(deserialize_with = "null_as_default")]
     pub session_affinity: String,
+    /// How long affinity lasts.
+    #[serde(deserialize_with = "null_as_default")]
+    pub session_affinity_config: SessionAffinityConfig,
     /// Where a load balancer asks whether this node has endpoints.
     #[serde(deserialize_with = "null_as_default")]
     pub health_check_node_port: i64,
+}
+
+/// `sessionAffinityConfig` of a Service.
+#[derive(Deserialize, Clone, PartialEq, Debug, Default)]
+#[serde(default)]
+pub struct SessionAffinityConfig {
+    /// For affinity ClientIP.
+    #[serde(rename = "clientIP", deserialize_with = "null_as_default")]
+    pub client_ip: ClientIpConfig,
+}
+
+/// `sessionAffinityConfig.clientIP` of a Service.
+#[derive(Deserialize, Clone, PartialEq, Debug, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClientIpConfig {
+    /// `null` means three hours.
+    pub timeout_seconds: Option<i64>,
 }
 
 /// A port of a Service.
@@ -94,11 +114,13 @@ pub struct LoadBalancerStatus {
 
 /// An address of a load balancer.
 #[derive(Deserialize, Clone, PartialEq, Debug, Default)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub struct LoadBalancerIngress {
     /// Empty if the load balancer has a host name alone.
     #[serde(deserialize_with = "null_as_default")]
     pub ip: String,
+    /// VIP or Proxy; `null` means VIP.
+    pub ip_mode: Option<String>,
 }
 
 resource!(Service, "Service", "", "services", kube::core::NamespaceResourceScope);

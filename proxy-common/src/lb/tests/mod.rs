@@ -1,5 +1,6 @@
 //! The rules of flows, places, masquerade, source ports and sockets, each against tables in memory.
 
+mod affinity;
 mod flows;
 mod masquerade;
 mod places;

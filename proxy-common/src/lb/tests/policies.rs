@@ -1,7 +1,9 @@
 //! Traffic policies: which set a client gets, and what an empty one means (S21, S22, S23, S31, S32, S33).
 
-use super::world::{CLIENT, CLUSTER, End, FAMILIES, INGRESS, MADE_HERE, NODE_PORT, SERVICE, SYN, World, XDP, at};
-use crate::abi::{BackendId, Cidr, Family, FlowFlags, Port, Reason, ServiceFlags};
+use super::world::{ACK, CLIENT, CLUSTER, End, FAMILIES, INGRESS, MADE_HERE, NODE_PORT, SERVICE, SYN, World, XDP, at};
+use crate::abi::{
+    AddressFlags, BackendId, Cidr, Family, FlowFlags, Frontend, FrontendKey, FrontendKind, Port, Proto, Reason, ServiceFlags,
+};
 use crate::lb::{Caller, Dialled, Path, Sent, connect, send};
 
 const LOCAL: End = (1, 1, 8080);
@@ -113,6 +115,92 @@ fn s32_this_node_gets_the_cluster_set() {
             let (reason, path) = world.send(&MADE_HERE, (20, 7, 40_000), NODE_PORT, SYN);
             assert_eq!((reason, path, world.to().dst), (Reason::Opened, Path::Out, at(family, REMOTE.0, REMOTE.1)));
         }
+    }
+}
+
+#[test]
+fn s12_s41_addresses_from_outside_are_external_and_their_other_ports_are_nobodys() {
+    let address: End = (50, 1, 80);
+    for family in FAMILIES {
+        for kind in [FrontendKind::EXTERNAL_IP, FrontendKind::LOAD_BALANCER] {
+            let dialled = |flags, with_local| {
+                let mut world = world(family, flags, with_local);
+                world.frontend(address, kind, SERVICE);
+                world
+            };
+            assert_eq!(goes(&mut dialled(EXTERNAL, true), CLIENT, address), Ok((LOCAL, true)));
+            assert_eq!(goes(&mut dialled(EXTERNAL, false), CLIENT, address), Err((Reason::NoLocalEndpoint, Path::Drop)));
+            assert_eq!(goes(&mut dialled(INTERNAL, false), CLIENT, address), Ok((REMOTE, false)));
+            assert_eq!(dials(&mut dialled(EXTERNAL, true), OWN, address), Some(REMOTE));
+            assert_eq!(dials(&mut dialled(EXTERNAL, true), OTHER, address), Some(LOCAL));
+            // S27
+            let other_port = (address.0, address.1, 81);
+            let untouched = Err((Reason::Untouched, Path::Pass));
+            assert_eq!(goes(&mut dialled(EXTERNAL, true), CLIENT, other_port), untouched);
+            assert_eq!(dials(&mut dialled(EXTERNAL, true), OWN, other_port), None);
+        }
+    }
+}
+
+#[test]
+fn s56_a_cluster_ip_on_a_device_of_this_node_is_left_alone_and_others_are_not() {
+    let address: End = (50, 1, 80);
+    for family in FAMILIES {
+        let mut world = world(family, INTERNAL, true);
+        world.frontend(address, FrontendKind::LOAD_BALANCER, SERVICE);
+        for (net, host, _) in [CLUSTER, address] {
+            world.env.addresses.insert(at(family, net, host), AddressFlags::LOCAL);
+        }
+        assert_eq!(goes(&mut world, CLIENT, CLUSTER), Err((Reason::Untouched, Path::Pass)));
+        assert_eq!(dials(&mut world, OTHER, CLUSTER), None);
+        assert_eq!(dials(&mut world, OWN, CLUSTER), None);
+        assert_eq!(goes(&mut world, CLIENT, address), Ok((REMOTE, false)));
+        assert_eq!(dials(&mut world, OTHER, address), Some(REMOTE));
+    }
+}
+
+#[test]
+fn s25_a_cluster_ip_rejects_other_ports_and_protocols_at_every_hook() {
+    for family in FAMILIES {
+        let mut world = world(family, EXTERNAL, true);
+        let rest = FrontendKey::rest_of(at(family, CLUSTER.0, CLUSTER.1));
+        world.env.frontends.insert(rest, Frontend { service: SERVICE, kind: FrontendKind::CLUSTER_REST });
+        let other_port = (CLUSTER.0, CLUSTER.1, 81);
+        for client in [CLIENT, POD, NODE] {
+            assert_eq!(goes(&mut world, client, other_port), Err((Reason::UnknownPort, Path::Reject)));
+        }
+        assert_eq!(world.send(&INGRESS, CLIENT, other_port, ACK), (Reason::MidFlow, Path::Pass), "somebody else's connection");
+        let addr = at(family, CLUSTER.0, CLUSTER.1);
+        for (port, proto) in [(81, Proto::TCP), (80, Proto::UDP)] {
+            let dialled = connect(&mut world.env, OTHER, addr, Port::new(port), proto);
+            assert_eq!(dialled, Dialled::Refused(Reason::UnknownPort));
+        }
+        assert_eq!(send(&mut world.env, OWN, addr, Port::new(80)), Sent::Refused(Reason::UnknownPort));
+        assert_eq!(goes(&mut world, CLIENT, CLUSTER), Ok((REMOTE, true)));
+        // S56
+        world.env.addresses.insert(addr, AddressFlags::LOCAL);
+        assert_eq!(goes(&mut world, CLIENT, other_port), Err((Reason::Untouched, Path::Pass)));
+    }
+}
+
+#[test]
+fn s26_unallocated_addresses_of_a_service_cidr_are_dropped_and_those_of_this_node_are_not() {
+    for family in FAMILIES {
+        let mut world = world(family, EXTERNAL, true);
+        let (unallocated, outside): (End, End) = ((96, 77, 80), (97, 77, 80));
+        assert_eq!(goes(&mut world, CLIENT, unallocated), Err((Reason::Untouched, Path::Pass)), "no ServiceCIDR is known");
+        world.env.config.service_cidrs[3] = Cidr::new(at(family, 96, 0), if family == Family::V4 { 112 } else { 48 });
+        world.env.config.service_cidr_count = 1;
+        for client in [CLIENT, NODE] {
+            assert_eq!(goes(&mut world, client, unallocated), Err((Reason::Unallocated, Path::Drop)));
+            assert_eq!(goes(&mut world, client, outside), Err((Reason::Untouched, Path::Pass)));
+        }
+        assert_eq!(world.send(&XDP, CLIENT, unallocated, SYN), (Reason::Deferred, Path::Pass), "tc drops it");
+        assert_eq!(world.send(&INGRESS, CLIENT, unallocated, ACK), (Reason::Untouched, Path::Pass));
+        assert_eq!(dials(&mut world, OTHER, unallocated), None, "left to the edge");
+        assert_eq!(goes(&mut world, CLIENT, CLUSTER), Ok((REMOTE, true)));
+        world.env.addresses.insert(at(family, unallocated.0, unallocated.1), AddressFlags::LOCAL);
+        assert_eq!(goes(&mut world, CLIENT, unallocated), Err((Reason::Untouched, Path::Pass)), "S56");
     }
 }
 

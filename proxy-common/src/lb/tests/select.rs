@@ -3,7 +3,7 @@
 use super::world::{CLIENT, CLUSTER, FAMILIES, INGRESS, NODE_PORT, SERVICE, SYN, World};
 use crate::abi::{BackendId, Frontend, FrontendKind, Reason, ServiceWord};
 use crate::lb::select::{Choice, Selected, scale, select};
-use crate::lb::{Client, Env, Path};
+use crate::lb::{Client, Env, Identity, Path};
 use proptest::prelude::*;
 
 #[test]
@@ -21,7 +21,9 @@ fn the_choice_is_uniform() {
         let draws = 1_000 * count;
         let mut chosen = vec![0_u32; count];
         for _ in 0..draws {
-            let Selected::Backend(chose) = select(&mut world.env, frontend, Client::Stranger) else { panic!("no backend") };
+            let Selected::Backend(chose) = select(&mut world.env, frontend, Client::Stranger, Identity::Namespace(2)) else {
+                panic!("no backend")
+            };
             let Choice { id, backend, .. } = chose;
             assert_eq!(Some(backend), world.env.backend(id));
             chosen[ids.iter().position(|held| *held == id).expect("one of the set")] += 1;

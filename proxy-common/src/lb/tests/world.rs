@@ -118,7 +118,8 @@ impl World {
         (at(self.family, net, host), port, flags)
     }
 
-    fn frontend(&mut self, (net, host, port): End, kind: FrontendKind, service: ServiceId) {
+    /// Lets clients dial a service here too.
+    pub fn frontend(&mut self, (net, host, port): End, kind: FrontendKind, service: ServiceId) {
         let key = FrontendKey::new(at(self.family, net, host), Port::new(port), self.proto);
         self.env.dialled.insert(key.addr.interest());
         self.env.frontends.insert(key, Frontend { service, kind });
