@@ -32,10 +32,14 @@ pub struct Config {
     pub check_sockets: u32,
     /// ICMP errors that a CPU may send in a second.
     pub icmp_per_second: u32,
+    /// What is masqueraded beyond need, and how local pods are told.
+    pub masquerade: Masquerade,
     /// Number of ServiceCIDRs; 0 = none is known, and nothing is looked up in them.
     pub service_cidr_count: u32,
     /// ServiceCIDRs: what lies in one and is no Service's is dropped (S26).
     pub service_cidrs: [Cidr; SERVICE_CIDRS],
+    /// Zero.
+    pub zero: u32,
 }
 
 impl Config {
@@ -46,6 +50,11 @@ impl Config {
         TRANSLATED_MARK ^ self.netns as u32 ^ device.rotate_left(16)
     }
 }
+
+/// What is masqueraded beyond what could not be answered otherwise (S29, S30), and how local pods are told from others (S38).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+#[repr(transparent)]
+pub struct Masquerade(pub u32);
 
 /// A prefix: address and mask, both in the layout of [`Addr`]. 36 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
@@ -64,6 +73,28 @@ pub struct PortRange {
     pub first: u16,
     /// Number of ports.
     pub count: u16,
+}
+
+impl Masquerade {
+    /// Everything to a ClusterIP: `masqueradeAll`.
+    pub const ALL: Self = Self(1);
+    /// Everything from outside: `masqueradeExternal: always`.
+    pub const EXTERNAL: Self = Self(1 << 1);
+    /// Local pods are told by the device that their packets come in by ([`super::DeviceFlags::LOCAL_PODS`]), not by
+    /// [`Config::cluster_cidrs`].
+    pub const BY_DEVICE: Self = Self(1 << 2);
+
+    /// Whether all bits of `other` are set.
+    #[inline(always)]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The bits of both.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
 }
 
 impl Cidr {

@@ -2,9 +2,9 @@
 
 use super::{
     Addr, AddressFlags, Affinity, AffinityKey, Backend, BackendFlags, BackendId, BackendState, Bucket, Cidr, Config, Counter,
-    Descriptor, DeviceFlags, Flow, FlowFlags, FlowRoom, Frontend, FrontendKey, FrontendKind, Generation, NextHop, PeerKey,
-    PeerValue, Port, PortRange, ProgramState, Proto, Scratch, ServiceFlags, ServiceId, ServiceName, ServiceWord, SlotRange,
-    SocketState, Tuple,
+    Descriptor, DeviceFlags, Flow, FlowFlags, FlowRoom, Frontend, FrontendKey, FrontendKind, Generation, Masquerade, NextHop,
+    PeerKey, PeerValue, Port, PortRange, ProgramState, Proto, Scratch, ServiceFlags, ServiceId, ServiceName, ServiceWord,
+    SlotRange, SocketState, Tuple,
 };
 
 macro_rules! sizes {
@@ -28,7 +28,7 @@ sizes! {
     BackendState: 4,
     Bucket: 8,
     Cidr: 36,
-    Config: 424,
+    Config: 432,
     Counter: 16,
     Descriptor: 32,
     DeviceFlags: 4,
@@ -39,6 +39,7 @@ sizes! {
     FrontendKey: 20,
     FrontendKind: 4,
     Generation: 4,
+    Masquerade: 4,
     NextHop: 40,
     PeerKey: 32,
     PeerValue: 28,

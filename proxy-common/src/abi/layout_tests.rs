@@ -13,6 +13,7 @@ const HASHES: &[(u32, u64)] = &[
     (4, 0xb094_cb23_e43b_51e0),
     (5, 0x1dd6_dd27_eeb5_0f0d),
     (6, 0x1f85_b6d8_92bc_8ef7),
+    (7, 0x322f_bfc1_0894_c761),
 ];
 
 macro_rules! fields {
@@ -49,7 +50,7 @@ fn listing() -> String {
         Affinity { backend generation since }
         Backend { addr port flags generation }
         Bucket { tokens filled }
-        Config { abi epoch netns cluster_cidrs ports port_count check_sockets icmp_per_second service_cidr_count service_cidrs }
+        Config { abi epoch netns cluster_cidrs ports port_count check_sockets icmp_per_second masquerade service_cidr_count service_cidrs }
         Counter { packets bytes }
         Descriptor { first room cluster local flags affinity }
         Flow { to service backend generation flags seen checked hop }
@@ -85,7 +86,9 @@ fn values(out: &mut String) {
     let flags = [FlowFlags::FORWARD, FlowFlags::MASQUERADE, FlowFlags::FROM_NODE, FlowFlags::ANSWERED, FlowFlags::FIN];
     writeln!(out, "{flags:?} {:?} {:?}", FlowFlags::RST, FlowFlags::ESTABLISHED).unwrap();
     let addresses = [AddressFlags::LOCAL, AddressFlags::NODE_PORT, AddressFlags::LOOPBACK];
-    writeln!(out, "{addresses:?} {:?} {:?}", DeviceFlags::XDP_TARGET, BackendFlags::LOCAL).unwrap();
+    let devices = [DeviceFlags::XDP_TARGET, DeviceFlags::LOCAL_PODS];
+    writeln!(out, "{addresses:?} {devices:?} {:?}", BackendFlags::LOCAL).unwrap();
+    writeln!(out, "{:?} {:?} {:?}", Masquerade::ALL, Masquerade::EXTERNAL, Masquerade::BY_DEVICE).unwrap();
     writeln!(out, "{:?} {:?} {:?}", BackendState::SERVING, BackendState::IN_CLUSTER, BackendState::IN_LOCAL).unwrap();
     let flags = [ServiceFlags::ENDPOINTS, ServiceFlags::INTERNAL_LOCAL, ServiceFlags::EXTERNAL_LOCAL];
     writeln!(out, "{flags:?}").unwrap();

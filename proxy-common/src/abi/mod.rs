@@ -21,7 +21,7 @@ pub use addr::{
 };
 pub use affinity::{Affinity, AffinityKey};
 pub use backend::{Backend, BackendFlags, BackendId, BackendState, Generation};
-pub use config::{Cidr, Config, PORT_RANGES, PortRange, SERVICE_CIDRS};
+pub use config::{Cidr, Config, Masquerade, PORT_RANGES, PortRange, SERVICE_CIDRS};
 pub use flow::{Flow, FlowFlags, FlowRoom, NextHop, Scratch};
 pub use frontend::{Frontend, FrontendKey, FrontendKind};
 pub use node::{AddressFlags, Bucket, DeviceFlags, ProgramState};

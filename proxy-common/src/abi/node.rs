@@ -36,6 +36,20 @@ pub struct DeviceFlags(pub u32);
 impl DeviceFlags {
     /// Frames may be redirected to the device from XDP.
     pub const XDP_TARGET: Self = Self(1);
+    /// What comes in by the device is a local pod's ([`super::Masquerade::BY_DEVICE`]).
+    pub const LOCAL_PODS: Self = Self(1 << 1);
+
+    /// Whether all bits of `other` are set.
+    #[inline(always)]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The bits of both.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
 }
 
 /// Value of PROGRAM_STATE, one per CPU: what the packet programs count for themselves. 8 bytes.

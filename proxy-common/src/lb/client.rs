@@ -1,7 +1,7 @@
 //! Who asks, and which of a service's sets that client gets.
 
 use super::{Caller, Env, Place};
-use crate::abi::{Addr, AffinityKey, Cidr, Family, FrontendKind, ServiceFlags, ServiceId};
+use crate::abi::{Addr, AffinityKey, DeviceFlags, Family, FrontendKind, Masquerade, ServiceFlags, ServiceId};
 
 /// Who asks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,10 +50,7 @@ impl Client {
         if place.made_here {
             return Self::Node;
         }
-        match detector(env, src.family()) {
-            Some(pods) if pods.contains(src) => Self::LocalPod,
-            _ => Self::Stranger,
-        }
+        if is_local_pod(env, place, src) { Self::LocalPod } else { Self::Stranger }
     }
 
     /// Who calls a socket hook with an address of this family.
@@ -61,7 +58,7 @@ impl Client {
     pub fn of_socket<E: Env>(env: &E, caller: Caller, family: Family) -> Self {
         if env.config().is_some_and(|config| config.netns == caller.netns) {
             Self::Node
-        } else if detector(env, family).is_some() {
+        } else if detects(env, family) {
             Self::LocalPod
         } else {
             Self::Stranger
@@ -81,12 +78,29 @@ impl Client {
     }
 }
 
-/// The prefix of local pods in a family, if a detector is configured (S38).
+/// Whether a local-traffic detector is configured in a family (S38).
 #[inline(always)]
-pub fn detector<E: Env>(env: &E, family: Family) -> Option<&Cidr> {
-    let cidr = &env.config()?.cluster_cidrs[match family {
+pub fn detects<E: Env>(env: &E, family: Family) -> bool {
+    env.config()
+        .is_some_and(|config| config.masquerade.has(Masquerade::BY_DEVICE) || config.cluster_cidrs[index(family)].is_set())
+}
+
+/// Whether a detector knows a packet's sender as a local pod: by the device that it came in by, or by its address.
+#[inline(always)]
+fn is_local_pod<E: Env>(env: &E, place: &Place, src: &Addr) -> bool {
+    env.config().is_some_and(|config| {
+        if config.masquerade.has(Masquerade::BY_DEVICE) {
+            return env.device(place.device).has(DeviceFlags::LOCAL_PODS);
+        }
+        let pods = &config.cluster_cidrs[index(src.family())];
+        pods.is_set() && pods.contains(src)
+    })
+}
+
+#[inline(always)]
+const fn index(family: Family) -> usize {
+    match family {
         Family::V4 => 0,
         Family::V6 => 1,
-    }];
-    cidr.is_set().then_some(cidr)
+    }
 }

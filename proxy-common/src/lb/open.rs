@@ -1,14 +1,14 @@
 //! New flows: a first packet to a frontend chooses a backend, takes a tuple towards it, and leaves two entries.
 
-use super::client::detector;
+use super::client::detects;
 use super::flow::has_other;
 use super::frontend::in_service_cidr;
 use super::packet::Place;
 use super::select::{Choice, Selected, select};
 use super::{Class, Client, Env, FlowTable, Identity, InsertError, frontend, snat};
 use crate::abi::{
-    Addr, AddressFlags, FlowFlags, FlowRoom, FrontendKey, FrontendKind, INTEREST_NODE, NextHop, Reason, Scratch, ServiceFlags,
-    Tuple,
+    Addr, AddressFlags, FlowFlags, FlowRoom, FrontendKey, FrontendKind, INTEREST_NODE, Masquerade, NextHop, Reason, Scratch,
+    ServiceFlags, Tuple,
 };
 use crate::packet::Parsed;
 
@@ -171,9 +171,9 @@ fn kind_of_flow<E: Env>(
     Ok(if masquerades(env, client, tuple, kind, choice) { FlowFlags::MASQUERADE } else { FlowFlags::default() })
 }
 
-/// Whether the source is translated too: where the reply would not find its way back (S30), where a detector says that the
-/// client is no local pod (S29), and for a client that is its own backend (S36). Never towards an address of this node, and not
-/// for a local pod under policy Local (S31).
+/// Whether the source is translated too: where the reply would not find its way back or it is asked for (S30), where a detector says that the
+/// client is no local pod (S29), and for a client that is its own backend (S36). Never towards an address of this node, and under
+/// policy Local neither for a local pod (S31) nor because it is asked for (S33).
 #[inline(always)]
 fn masquerades<E: Env>(env: &E, client: Client, tuple: &Tuple, kind: FrontendKind, choice: &Choice) -> bool {
     let backend = &choice.backend;
@@ -183,11 +183,13 @@ fn masquerades<E: Env>(env: &E, client: Client, tuple: &Tuple, kind: FrontendKin
     if tuple.src == backend.addr {
         return true;
     }
+    let asked = env.config().map_or(Masquerade::default(), |config| config.masquerade);
     if kind.is_external() {
-        let kept = client == Client::LocalPod && choice.flags.has(ServiceFlags::EXTERNAL_LOCAL);
-        return !kept && !backend.flags.is_local();
+        let policy_local = choice.flags.has(ServiceFlags::EXTERNAL_LOCAL);
+        let kept = client == Client::LocalPod && policy_local;
+        return !kept && (!backend.flags.is_local() || (asked.has(Masquerade::EXTERNAL) && !policy_local));
     }
-    client == Client::Stranger && detector(env, tuple.src.family()).is_some()
+    asked.has(Masquerade::ALL) || (client == Client::Stranger && detects(env, tuple.src.family()))
 }
 
 /// Finds the next hop towards the backend, and for a masqueraded flow the source that goes with it.

@@ -139,7 +139,7 @@ impl Place {
     /// Whether this hook can send a packet to the next hop.
     #[inline(always)]
     pub(super) fn reaches<E: Env>(&self, env: &E, hop: &NextHop) -> bool {
-        self.hook != Hook::Xdp || (hop.has_link() && env.device(hop.device).0 & DeviceFlags::XDP_TARGET.0 != 0)
+        self.hook != Hook::Xdp || (hop.has_link() && env.device(hop.device).has(DeviceFlags::XDP_TARGET))
     }
 
     /// The verdict for a reason that leaves the packet untranslated. What XDP cannot finish it leaves to tc.

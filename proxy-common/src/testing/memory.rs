@@ -3,8 +3,8 @@
 use super::Route;
 use crate::abi::{
     Addr, AddressFlags, Affinity, AffinityKey, Backend, BackendFlags, BackendId, BackendState, Cidr, Config, Descriptor,
-    DeviceFlags, Flow, FlowRoom, Frontend, FrontendKey, Generation, INTEREST_FRONTEND, INTEREST_NODE, NextHop, PORT_RANGES,
-    PeerKey, PeerValue, PortRange, Proto, SERVICE_CIDRS, ServiceFlags, ServiceId, ServiceWord, SlotRange, Tuple,
+    DeviceFlags, Flow, FlowRoom, Frontend, FrontendKey, Generation, INTEREST_FRONTEND, INTEREST_NODE, Masquerade, NextHop,
+    PORT_RANGES, PeerKey, PeerValue, PortRange, Proto, SERVICE_CIDRS, ServiceFlags, ServiceId, ServiceWord, SlotRange, Tuple,
 };
 use crate::lb::{Class, Env, FlowTable, InsertError, Step, seeded};
 use std::collections::{HashMap, HashSet};
@@ -88,8 +88,10 @@ impl Default for Memory {
                 port_count: 0,
                 check_sockets: 0,
                 icmp_per_second: 100,
+                masquerade: Masquerade::default(),
                 service_cidr_count: 0,
                 service_cidrs: [Cidr::NONE; SERVICE_CIDRS],
+                zero: 0,
             },
             flows: HashMap::new(),
             capacity: [usize::MAX; 2],

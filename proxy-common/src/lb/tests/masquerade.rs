@@ -1,7 +1,7 @@
 //! Whose address an endpoint sees: S29, S30 and S36.
 
-use super::world::{CLIENT, CLUSTER, End, FAMILIES, INGRESS, NODE_PORT, SYN, World, at};
-use crate::abi::{AddressFlags, Cidr, Family, FlowFlags, Reason};
+use super::world::{CLIENT, CLUSTER, End, FAMILIES, INGRESS, NODE_PORT, SYN, UPLINK, World, at};
+use crate::abi::{AddressFlags, Cidr, DeviceFlags, Family, FlowFlags, Masquerade, Reason};
 use crate::lb::Path;
 
 const LOCAL: End = (1, 1, 8080);
@@ -62,6 +62,43 @@ fn s30_a_node_port_is_masqueraded_towards_other_nodes_alone() {
         for prepare in [|_: &mut World| (), detect] {
             assert!(masqueraded(family, REMOTE, CLIENT, NODE_PORT, prepare));
             assert!(!masqueraded(family, LOCAL, CLIENT, NODE_PORT, prepare));
+        }
+    }
+}
+
+#[test]
+fn s30_a_node_port_is_masqueraded_always_if_asked_for() {
+    let always = |world: &mut World| world.env.config.masquerade = Masquerade::EXTERNAL;
+    for family in FAMILIES {
+        for backend in [LOCAL, REMOTE] {
+            assert!(masqueraded(family, backend, CLIENT, NODE_PORT, always));
+            assert!(!masqueraded(family, backend, CLIENT, CLUSTER, always), "S29 is another matter");
+        }
+    }
+}
+
+#[test]
+fn s29_masquerade_all_needs_no_detector_and_spares_external_traffic() {
+    let all = |world: &mut World| world.env.config.masquerade = Masquerade::ALL;
+    for family in FAMILIES {
+        assert!(masqueraded(family, LOCAL, CLIENT, CLUSTER, all));
+        assert!(masqueraded(family, REMOTE, POD, CLUSTER, all));
+        assert!(!masqueraded(family, LOCAL, CLIENT, NODE_PORT, all));
+    }
+}
+
+#[test]
+fn s38_a_detector_by_device_asks_where_the_packet_came_in() {
+    let detect = |pods: DeviceFlags| {
+        move |world: &mut World| {
+            world.env.config.masquerade = Masquerade::BY_DEVICE;
+            world.env.devices.insert(UPLINK, DeviceFlags::XDP_TARGET.with(pods));
+        }
+    };
+    for family in FAMILIES {
+        for client in [CLIENT, POD] {
+            assert!(masqueraded(family, LOCAL, client, CLUSTER, detect(DeviceFlags::default())));
+            assert!(!masqueraded(family, LOCAL, client, CLUSTER, detect(DeviceFlags::LOCAL_PODS)));
         }
     }
 }

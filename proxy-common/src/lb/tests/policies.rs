@@ -2,7 +2,8 @@
 
 use super::world::{ACK, CLIENT, CLUSTER, End, FAMILIES, INGRESS, MADE_HERE, NODE_PORT, SERVICE, SYN, World, XDP, at};
 use crate::abi::{
-    AddressFlags, BackendId, Cidr, Family, FlowFlags, Frontend, FrontendKey, FrontendKind, Port, Proto, Reason, ServiceFlags,
+    AddressFlags, BackendId, Cidr, Family, FlowFlags, Frontend, FrontendKey, FrontendKind, Masquerade, Port, Proto, Reason,
+    ServiceFlags,
 };
 use crate::lb::{Caller, Dialled, Path, Sent, connect, send};
 
@@ -103,6 +104,15 @@ fn s31_a_local_pod_gets_the_cluster_set_with_a_detector_alone() {
         let mut detected = world(family, EXTERNAL, true);
         detect(&mut detected);
         assert_eq!(goes(&mut detected, CLIENT, NODE_PORT), Ok((LOCAL, true)));
+    }
+}
+
+#[test]
+fn s33_external_policy_local_keeps_the_address_even_if_all_else_is_masqueraded() {
+    for family in FAMILIES {
+        let mut world = world(family, EXTERNAL, true);
+        world.env.config.masquerade = Masquerade::EXTERNAL;
+        assert_eq!(goes(&mut world, CLIENT, NODE_PORT), Ok((LOCAL, true)));
     }
 }
 
