@@ -12,7 +12,7 @@ use crate::attach::netlink::{NetlinkError, Network};
 use crate::attach::probe::{self, ProbeError};
 use crate::attach::sys::Pinned;
 use crate::attach::{ports, programs, sys};
-use crate::config::{Config, XdpMode};
+use crate::config::{Config, MasqueradeExternal, XdpMode};
 use crate::fault::Fault;
 use crate::maps::{self, Capacity, KernelMaps, LoadOptions, NodeMaps, PinError};
 use crate::serve::report::{Publisher, RUN_DIR, ReportError};
@@ -188,8 +188,9 @@ fn cgroup_path(config: &Config) -> Result<PathBuf, StartError> {
 }
 
 fn policy(config: &Config) -> Policy {
-    let cidrs = &config.cluster_cidrs;
-    Policy { rules: config.devices.clone(), xdp: config.xdp, masquerades: cidrs.v4.is_some() || cidrs.v6.is_some() }
+    let external = config.masquerade_external == MasqueradeExternal::Always;
+    let masquerades = config.detector.is_any() || config.masquerade_all || external;
+    Policy { rules: config.devices.clone(), xdp: config.xdp, masquerades }
 }
 
 /// Programs that nobody will attach are not loaded: verifying them takes time and memory.

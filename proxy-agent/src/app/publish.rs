@@ -105,7 +105,8 @@ fn warnings<M: Maps>(devices: &[DeviceState], sync: &Sync<M>, inputs: &Inputs) -
     let node = inputs.node_error.iter();
     warnings.extend(node.map(|message| Warning { condition: "node_not_followed".into(), message: message.clone() }));
     let bound = inputs.listening.addresses();
-    if bound.healthz.is_none() || bound.metrics.is_none() {
+    let (wanted, missing) = (inputs.wanted, |wanted: Option<_>, bound: Option<_>| wanted.is_some() && bound.is_none());
+    if missing(wanted.healthz, bound.healthz) || missing(wanted.metrics, bound.metrics) {
         warnings.push(Warning {
             condition: "port_taken".into(),
             message: "another process has the port of health or metrics; both are served once it is free, see the log".into(),

@@ -4,19 +4,21 @@ use super::error::AppError;
 use super::program::Program;
 use super::publish;
 use super::tasks::{self, Tasks};
-use crate::attach::follow::{FollowError, Node};
+use crate::attach::follow::{FollowError, Node, NodeObject};
 use crate::attach::netlink::Observation;
-use crate::config::Config;
+use crate::config::{ClusterCidrs, Config, Loaded};
 use crate::control::Control;
 use crate::fault::Fault;
 use crate::lifecycle::{self, Instance};
 use crate::maps::{FLOW_TABLES, GracePeriods, GraceToken, KernelFlows, KernelMaps, MapError, Reader};
 use crate::serve::health::{HEALTH_TIMEOUT, Health, NodeState};
-use crate::serve::http::{self, Addresses, Listening};
+use crate::serve::http::{self, Addresses, Listening, Wanted};
 use crate::serve::metrics::Metrics;
 use crate::serve::report::Publisher;
+use crate::state::NodeFacts;
 use crate::sync::{Sweeper, Swept, Sync, Timeouts};
 use crate::watch::{Event, Subject};
+use ipnet::IpNet;
 use jiff::Timestamp;
 use std::path::Path;
 use std::sync::Arc;
@@ -69,7 +71,9 @@ pub struct Inputs {
     pub last_event: Option<Timestamp>,
     /// How long the oldest change waits.
     pub lag: Duration,
-    /// Where health and metrics are.
+    /// Where health and metrics shall be.
+    pub wanted: Addresses,
+    /// Where they are.
     pub listening: Listening,
     /// Why the node is not followed, if so.
     pub node_error: Option<String>,
@@ -77,7 +81,8 @@ pub struct Inputs {
 
 impl App {
     /// Starts everything. Programs are attached when this returns; Services are in force soon after.
-    pub async fn start(config: Config, object: &[u8], fault: Fault) -> Result<Self, AppError> {
+    pub async fn start(loaded: Loaded, object: &[u8], fault: Fault) -> Result<Self, AppError> {
+        let Loaded { config, effective, .. } = loaded;
         // First of all: a start takes seconds, and the kernel keeps signals from a process 1 that has no handlers.
         let signals = signals()?;
         let stop = CancellationToken::new();
@@ -97,9 +102,10 @@ impl App {
         }
         let metrics = Arc::new(Metrics::new(Arc::new(Reader::open(&config.bpffs)?))?);
         let sweeper = sweep(&config, metrics.clone())?;
-        let facts = http::Facts { health: health.clone(), metrics: metrics.clone() };
-        let wanted = Addresses { healthz: Some(config.healthz), metrics: Some(config.metrics) };
-        let listening = http::start(wanted, &facts, &stop)?;
+        let configz = effective.json().into();
+        let facts = http::Facts { health: health.clone(), metrics: metrics.clone(), configz };
+        let addresses = Addresses { healthz: config.healthz, metrics: config.metrics };
+        let listening = http::start(Wanted { addresses, hard_fail: config.bind_hard_fail }, &facts, &stop)?;
         let mut tasks = Tasks::new(stop.clone());
         let observations = tasks.observe(network);
         let events = tasks.follow(&config);
@@ -165,9 +171,8 @@ impl App {
             self.health.serving();
         }
         if let Some(facts) = self.program.control.take_node() {
-            let primary = facts.primary();
             self.health.node(if facts.eligible { NodeState::Present } else { NodeState::Leaving });
-            let result = self.node.set_object(primary);
+            let result = self.node.set_object(node_object(&facts));
             self.note(result);
         }
         self.dirty = true;
@@ -261,10 +266,18 @@ impl Inputs {
             synced: None,
             last_event: None,
             lag: Duration::ZERO,
+            wanted: Addresses { healthz: config.healthz, metrics: config.metrics },
             listening,
             node_error: None,
         }
     }
+}
+
+/// What programs must know of the Node object: of its pods' prefixes the first of each family, as kube-proxy has it.
+fn node_object(facts: &NodeFacts) -> NodeObject {
+    let v4 = facts.pod_cidrs.iter().find_map(|cidr| if let IpNet::V4(net) = cidr { Some(*net) } else { None });
+    let v6 = facts.pod_cidrs.iter().find_map(|cidr| if let IpNet::V6(net) = cidr { Some(*net) } else { None });
+    NodeObject { addresses: facts.primary(), pod_cidrs: ClusterCidrs { v4, v6 } }
 }
 
 fn sweep(config: &Config, metrics: Arc<Metrics>) -> Result<Sweeper, AppError> {

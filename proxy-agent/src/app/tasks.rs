@@ -84,6 +84,7 @@ pub fn origin(source: &SourceConfig) -> String {
     match source {
         SourceConfig::InCluster => "Kubernetes API (in-cluster)".into(),
         SourceConfig::Kubeconfig(path) => format!("Kubernetes API ({})", path.display()),
+        SourceConfig::Master { url, .. } => format!("Kubernetes API ({url})"),
         SourceConfig::Manifests(folder) => std::path::absolute(folder).unwrap_or_else(|_| folder.clone()).display().to_string(),
     }
 }

@@ -21,7 +21,7 @@ pub struct Policy {
     pub rules: Vec<DeviceRule>,
     /// `--xdp`.
     pub xdp: XdpMode,
-    /// Whether a cluster CIDR is set, so that answers of local pods may have to be turned back (S29).
+    /// Whether traffic to local pods may be masqueraded, so that their answers have to be turned back (S29, S30).
     pub masquerades: bool,
 }
 

@@ -7,9 +7,9 @@ use super::netlink::Observation;
 use super::node::{self, NodeTables};
 use super::ports::Ports;
 use super::sys;
-use crate::config::{Config, NodePortAddresses};
+use crate::config::{ClusterCidrs, Config, Detector, MasqueradeExternal, NodePortAddresses};
 use crate::maps::{MapError, NodeMaps};
-use proxy_common::abi::{ABI_VERSION, Cidr, Config as Settings, SERVICE_CIDRS};
+use proxy_common::abi::{ABI_VERSION, Cidr, Config as Settings, Masquerade, SERVICE_CIDRS};
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
@@ -34,16 +34,28 @@ pub enum FollowError {
     Namespace(io::Error),
 }
 
+/// What the Node object says that programs must know (S39, S54).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct NodeObject {
+    /// The node's primary addresses; none before the object appears.
+    pub addresses: Vec<IpAddr>,
+    /// The addresses of its pods.
+    pub pod_cidrs: ClusterCidrs,
+}
+
 /// The node as programs know it.
 pub struct Node {
     maps: NodeMaps,
     attachments: Attachments,
     serve: NodePortAddresses,
-    cluster_cidrs: [Cidr; 2],
+    detector: Detector,
+    masquerade: Masquerade,
+    /// Counts as primary in its family, whatever the object says.
+    node_ip: Option<IpAddr>,
     service_cidrs: [Cidr; SERVICE_CIDRS],
     netns: u64,
     ports: Ports,
-    object: Vec<IpAddr>,
+    object: NodeObject,
     facts: Facts,
     devices: Vec<DeviceState>,
     /// Whether something of what is known is not in force: set before anything is written, cleared when all of it was.
@@ -57,11 +69,13 @@ impl Node {
             maps,
             attachments,
             serve: config.node_port_addresses.clone(),
-            cluster_cidrs: node::cluster_cidrs(&config.cluster_cidrs),
+            detector: config.detector.clone(),
+            masquerade: masquerade(config),
+            node_ip: config.node_ip,
             service_cidrs: node::service_cidrs(&config.service_cidrs),
             netns: sys::netns_cookie().map_err(FollowError::Namespace)?,
             ports,
-            object: Vec::new(),
+            object: NodeObject::default(),
             facts: Facts::default(),
             devices: Vec::new(),
             stale: true,
@@ -106,13 +120,19 @@ impl Node {
         self.follow(&|_| {})
     }
 
-    /// The node object's addresses changed (S39, S54).
-    pub fn set_object(&mut self, addresses: Vec<IpAddr>) -> Result<(), FollowError> {
-        if addresses == self.object && !self.stale {
+    /// The Node object came or changed.
+    pub fn set_object(&mut self, object: NodeObject) -> Result<(), FollowError> {
+        if object == self.object && !self.stale {
             return Ok(());
         }
-        self.object = addresses;
+        self.object = object;
         self.retry()
+    }
+
+    /// Where health checks of Services are answered: the addresses where NodePorts are served to others (S39, S49); the
+    /// unspecified one of a family in which that is everywhere.
+    pub fn health_addresses(&self) -> Vec<IpAddr> {
+        node::health_addresses(&self.tables(), &self.serve)
     }
 
     /// The folder of the cgroup that is served.
@@ -133,7 +153,8 @@ impl Node {
     }
 
     fn tables(&self) -> NodeTables {
-        node::tables(&self.facts, &self.object, &self.serve, &self.attachments.xdp_devices())
+        let primary: Vec<IpAddr> = self.node_ip.into_iter().chain(self.object.addresses.iter().copied()).collect();
+        node::tables(&self.facts, &primary, &self.serve, &self.detector, &self.attachments.xdp_devices())
     }
 
     fn write_tables(&mut self) -> Result<(), FollowError> {
@@ -150,13 +171,27 @@ impl Node {
             abi: ABI_VERSION,
             epoch,
             netns: self.netns,
-            cluster_cidrs: self.cluster_cidrs,
+            cluster_cidrs: node::cluster_cidrs(&self.detector.cidrs(self.object.pod_cidrs)),
             service_cidr_count: self.service_cidrs.iter().filter(|cidr| cidr.is_set()).count() as u32,
             service_cidrs: self.service_cidrs,
             ports: self.ports.ranges,
             port_count: self.ports.count,
             check_sockets: u32::from(self.ports.check_sockets),
             icmp_per_second: ICMP_PER_SECOND,
+            masquerade: self.masquerade,
+            zero: 0,
         });
     }
+}
+
+fn masquerade(config: &Config) -> Masquerade {
+    let by_device = matches!(config.detector, Detector::Bridge(_) | Detector::NamePrefix(_));
+    [
+        (Masquerade::ALL, config.masquerade_all),
+        (Masquerade::EXTERNAL, config.masquerade_external == MasqueradeExternal::Always),
+        (Masquerade::BY_DEVICE, by_device),
+    ]
+    .into_iter()
+    .filter(|(_, asked)| *asked)
+    .fold(Masquerade::default(), |all, (one, _)| all.with(one))
 }

@@ -1,7 +1,7 @@
 //! What programs shall know of the node: NODE_ADDRESSES and DEVICES. Pure.
 
-use super::facts::{Facts, is_global};
-use crate::config::{ClusterCidrs, NodePortAddresses};
+use super::facts::{Device, Facts, is_global};
+use crate::config::{ClusterCidrs, Detector, NodePortAddresses};
 use ipnet::IpNet;
 use proxy_common::abi::{Addr, AddressFlags, Cidr, DeviceFlags, Family, SERVICE_CIDRS};
 use std::collections::HashMap;
@@ -19,9 +19,9 @@ pub struct NodeTables {
     pub devices: HashMap<u32, DeviceFlags>,
 }
 
-/// The tables that follow from the facts, the node object's addresses (none before it appears) and the devices on which XDP
-/// runs.
-pub fn tables(facts: &Facts, object: &[IpAddr], serve: &NodePortAddresses, xdp: &[u32]) -> NodeTables {
+/// The tables that follow from the facts, the node's primary addresses as far as they are known, the detector of local pods and
+/// the devices on which XDP runs.
+pub fn tables(facts: &Facts, object: &[IpAddr], serve: &NodePortAddresses, detector: &Detector, xdp: &[u32]) -> NodeTables {
     let primary = [Family::V4, Family::V6].map(|family| primary(facts, object, family));
     let mut addresses = HashMap::new();
     for (addr, flags) in local(facts).map(|addr| (addr, local_flags(addr, serve, &primary))) {
@@ -33,8 +33,37 @@ pub fn tables(facts: &Facts, object: &[IpAddr], serve: &NodePortAddresses, xdp: 
             *flags = flags.with(AddressFlags::NODE_PORT);
         }
     }
-    let devices = xdp.iter().map(|device| (*device, DeviceFlags::XDP_TARGET)).collect();
+    let pods = facts.devices.values().filter(|device| is_of_pods(facts, device, detector)).map(|device| device.index);
+    let mut devices: HashMap<u32, DeviceFlags> = pods.map(|device| (device, DeviceFlags::LOCAL_PODS)).collect();
+    for device in xdp {
+        let flags = devices.entry(*device).or_default();
+        *flags = flags.with(DeviceFlags::XDP_TARGET);
+    }
     NodeTables { addresses, devices }
+}
+
+/// Whether the detector says that local pods' packets come in by the device (S38): a bridge's also by its ports.
+fn is_of_pods(facts: &Facts, device: &Device, detector: &Detector) -> bool {
+    match detector {
+        Detector::NamePrefix(prefix) => device.name.starts_with(prefix),
+        Detector::Bridge(name) => {
+            let controller = device.controller.and_then(|index| facts.devices.get(&index));
+            device.name == *name || controller.is_some_and(|bridge| bridge.name == *name)
+        }
+        Detector::None | Detector::Cidrs(_) | Detector::NodeCidrs => false,
+    }
+}
+
+/// Where health checks of Services are answered (S49).
+pub fn health_addresses(tables: &NodeTables, serve: &NodePortAddresses) -> Vec<IpAddr> {
+    let any = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+    let everywhere: Vec<IpAddr> = any.into_iter().filter(|any| serve.is_everywhere(any.is_ipv4())).collect();
+    let served = AddressFlags::LOCAL.with(AddressFlags::NODE_PORT);
+    let named = tables.addresses.iter().filter(|(_, flags)| flags.has(served)).map(|(addr, _)| IpAddr::from(*addr));
+    let named = named.filter(|addr| everywhere.iter().all(|any| any.is_ipv4() != addr.is_ipv4()));
+    let mut addresses: Vec<IpAddr> = named.chain(everywhere.iter().copied()).collect();
+    addresses.sort();
+    addresses
 }
 
 /// The prefixes that programs compare sources with (S29, S38).

@@ -34,7 +34,7 @@ fn flags(object: &[&str], serve: &NodePortAddresses) -> Vec<(String, String)> {
             .map(|(_, letter)| letter)
             .collect()
     };
-    let mut got: Vec<_> = tables(&facts(), &object, serve, &[])
+    let mut got: Vec<_> = tables(&facts(), &object, serve, &Detector::None, &[])
         .addresses
         .into_iter()
         .map(|(addr, flags)| (addr.to_string(), letters(flags)))
@@ -130,4 +130,22 @@ fn prefixes_of_both_families() {
     assert!(v4.contains(&addr("10.244.3.4")) && !v4.contains(&addr("10.245.0.1")) && !v4.contains(&addr("fd00::1")));
     assert!(v6.contains(&addr("fd00::1")) && !v6.contains(&addr("10.244.3.4")));
     assert!(!cluster_cidrs(&ClusterCidrs::default())[0].is_set());
+}
+
+#[test]
+fn s38_devices_of_local_pods() {
+    let mut facts = facts();
+    let bridge = facts.devices[&3].clone();
+    facts.devices.insert(3, Device { name: "cbr0".into(), kind: "bridge".into(), ..bridge.clone() });
+    facts.devices.insert(9, Device { index: 9, name: "veth1".into(), controller: Some(3), ..bridge });
+    let flags = |detector: Detector, xdp: &[u32]| {
+        let mut devices: Vec<_> =
+            tables(&facts, &[], &NodePortAddresses::Primary, &detector, xdp).devices.into_iter().collect();
+        devices.sort_by_key(|(device, _)| *device);
+        devices
+    };
+    let (pods, xdp) = (DeviceFlags::LOCAL_PODS, DeviceFlags::XDP_TARGET);
+    assert_eq!(flags(Detector::Bridge("cbr0".into()), &[]), [(3, pods), (9, pods)]);
+    assert_eq!(flags(Detector::NamePrefix("veth".into()), &[2, 9]), [(2, xdp), (9, pods.with(xdp))]);
+    assert_eq!(flags(Detector::NodeCidrs, &[]), []);
 }

@@ -2,11 +2,12 @@
 
 use super::backends::BackendsArgs;
 use super::cleanup::CleanupArgs;
+use super::config::ConfigArgs;
 use super::flows::FlowsArgs;
 use super::instance::LookError;
 use super::services::ServicesArgs;
 use super::status::StatusArgs;
-use super::{backends, cleanup, flows, run, services, status};
+use super::{backends, cleanup, config, flows, run, services, status};
 use crate::app::AppError;
 use crate::config::{ConfigError, RunArgs};
 use crate::lifecycle::{CleanupError, StartError};
@@ -37,6 +38,8 @@ enum Command {
     Flows(FlowsArgs),
     /// Tell how the instance is: hooks, devices, table use, lag
     Status(StatusArgs),
+    /// Look at a configuration file
+    Config(ConfigArgs),
     /// Take programs off their hooks and remove all tables; connections through Services end
     Cleanup(CleanupArgs),
 }
@@ -50,6 +53,7 @@ impl Cli {
             Command::Backends(args) => backends::run(&args),
             Command::Flows(args) => flows::run(&args),
             Command::Status(args) => status::run(&args),
+            Command::Config(args) => config::run(&args),
             Command::Cleanup(args) => cleanup::run(&args),
         }
     }

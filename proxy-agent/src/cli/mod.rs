@@ -3,6 +3,7 @@
 pub mod backends;
 pub mod cleanup;
 mod command;
+pub mod config;
 pub mod filter;
 pub mod flows;
 pub mod instance;

@@ -1,5 +1,6 @@
 //! `sluice run`: the agent.
 
+use super::cleanup::{self, CleanupArgs};
 use crate::app::App;
 use crate::config::RunArgs;
 use crate::fault::Fault;
@@ -9,6 +10,9 @@ use anyhow::Context;
 /// Runs the agent until SIGTERM or SIGINT; everything stays pinned and goes on working.
 pub fn run(args: &RunArgs, object: &[u8]) -> anyhow::Result<()> {
     let loaded = args.load()?;
+    if args.cleanup == Some(true) {
+        return cleanup::run(&CleanupArgs { bpffs: loaded.config.bpffs });
+    }
     logging::init(loaded.config.log_format, loaded.config.verbosity);
     for note in &loaded.notes {
         if note.is_warning() { tracing::warn!("{note}") } else { tracing::info!("{note}") }
@@ -16,7 +20,7 @@ pub fn run(args: &RunArgs, object: &[u8]) -> anyhow::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start the asynchronous runtime")?;
     runtime.block_on(async {
-        let app = App::start(loaded.config, object, Fault::from_env()).await?;
+        let app = App::start(loaded, object, Fault::from_env()).await?;
         Ok(app.run().await?)
     })
 }

@@ -8,21 +8,38 @@ use std::net::{IpAddr, SocketAddr};
 
 const CIDR: &str = "a CIDR such as 10.244.0.0/16 or fd00:10:244::/56";
 
-/// `IP:PORT`, or an IP whose port is `port`.
-pub fn bind(setting: Setting, text: &str, port: u16) -> Result<SocketAddr, ConfigError> {
-    let text = text.trim();
-    text.parse()
-        .ok()
-        .or_else(|| Some(SocketAddr::new(text.trim_matches(['[', ']']).parse().ok()?, port)))
-        .filter(|address: &SocketAddr| address.port() != 0)
-        .ok_or_else(|| invalid(setting, text, "IP:PORT such as 0.0.0.0:10256 or [::]:10256"))
+/// An IP alone gets the port; everything else stays as it is.
+pub fn with_port(text: &str, port: u16) -> String {
+    let bare = text.trim().trim_matches(['[', ']']);
+    crate::state::parse_ip(bare).map_or_else(|| text.trim().to_owned(), |ip| SocketAddr::new(ip, port).to_string())
+}
+
+/// `IP:PORT`; nothing means not to listen.
+pub fn bind(setting: Setting, text: &str) -> Result<Option<SocketAddr>, ConfigError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let address = text.rsplit_once(':').and_then(|(ip, port)| {
+        let ip = ip.strip_prefix('[').and_then(|ip| ip.strip_suffix(']')).unwrap_or(ip);
+        Some(SocketAddr::new(crate::state::parse_ip(ip)?, port.parse().ok().filter(|port| *port != 0)?))
+    });
+    address.map(Some).ok_or_else(|| invalid(setting, text, "IP:PORT such as 0.0.0.0:10256 or [::]:10256"))
+}
+
+/// The address of an API server.
+pub fn master(text: &str) -> Result<String, ConfigError> {
+    let uri = text.trim().parse::<axum::http::Uri>().ok();
+    let known = |uri: &axum::http::Uri| matches!(uri.scheme_str(), Some("https" | "http")) && uri.host().is_some();
+    uri.filter(known)
+        .map(|uri| uri.to_string())
+        .ok_or_else(|| invalid(Setting::Flag("master"), text, "a URL such as https://192.0.2.1:6443"))
 }
 
 /// One CIDR, or a comma and one of each family.
 pub fn cluster_cidrs(setting: Setting, text: &str) -> Result<ClusterCidrs, ConfigError> {
     let mut found = ClusterCidrs::default();
     for item in text.split(',').map(str::trim) {
-        let twice = match cidr(setting.clone(), item)? {
+        let twice = match cidr(&setting, item)? {
             IpNet::V4(net) => found.v4.replace(net).is_some(),
             IpNet::V6(net) => found.v6.replace(net).is_some(),
         };
@@ -38,7 +55,7 @@ pub fn service_cidrs(setting: Setting, items: &[String]) -> Result<Vec<IpNet>, C
     if items.len() > SERVICE_CIDRS {
         return Err(invalid(setting, &items.join(","), "at most 8 CIDRs"));
     }
-    items.iter().map(|item| cidr(setting.clone(), item.trim())).collect()
+    items.iter().map(|item| cidr(&setting, item.trim())).collect()
 }
 
 /// `primary` alone, or CIDRs.
@@ -50,7 +67,7 @@ pub fn node_port_addresses(setting: Setting, items: &[String]) -> Result<NodePor
             Err(invalid(setting, &items.join(","), "either primary or CIDRs"))
         };
     }
-    let mut cidrs = items.iter().map(|item| cidr(setting.clone(), item.trim())).collect::<Result<Vec<_>, _>>()?;
+    let mut cidrs = items.iter().map(|item| cidr(&setting, item.trim())).collect::<Result<Vec<_>, _>>()?;
     if !cidrs.iter().any(|cidr| matches!(cidr, IpNet::V4(_))) {
         cidrs.push(Ipv4Net::default().into());
     }
@@ -69,6 +86,7 @@ pub(super) fn invalid(setting: Setting, value: &str, instead: &'static str) -> C
     ConfigError::Invalid { setting, value: value.into(), instead }
 }
 
-fn cidr(setting: Setting, text: &str) -> Result<IpNet, ConfigError> {
-    crate::state::parse_cidr(text).ok_or_else(|| invalid(setting, text, CIDR))
+/// A prefix.
+pub(super) fn cidr(setting: &Setting, text: &str) -> Result<IpNet, ConfigError> {
+    crate::state::parse_cidr(text).ok_or_else(|| invalid(setting.clone(), text, CIDR))
 }

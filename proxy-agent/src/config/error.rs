@@ -8,15 +8,17 @@ use std::path::PathBuf;
 pub enum Setting {
     /// A flag.
     Flag(&'static str),
-    /// A field of the kube-proxy configuration file.
+    /// A field of the KubeProxyConfiguration.
     Field(&'static str),
+    /// A field of the SluiceConfiguration.
+    Own(&'static str),
 }
 
 /// Why a configuration was refused.
 #[derive(PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file can't be read.
-    #[error("--config: can't read {}: {error}; name a readable kube-proxy configuration file", .path.display())]
+    #[error("can't read {}: {error}; name a readable configuration file", .path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -25,7 +27,7 @@ pub enum ConfigError {
     },
     /// The file is no YAML, or a field is unknown or of another type.
     #[error(
-        "--config: {}, line {line}: {error}; correct or remove it, fields are those of kubeproxy.config.k8s.io/v1alpha1",
+        "{}:{line}: {error}; correct or remove it, fields are those of kubeproxy.config.k8s.io/v1alpha1 and sluice.dev/v1alpha1",
         .path.display()
     )]
     Malformed {
@@ -36,18 +38,30 @@ pub enum ConfigError {
         /// Why.
         error: String,
     },
-    /// The file is of another kind or version.
+    /// A document is of another kind or version.
     #[error(
-        "--config: {}: apiVersion {version:?}, kind {kind:?}; write apiVersion: kubeproxy.config.k8s.io/v1alpha1 and kind: \
-         KubeProxyConfiguration",
+        "{}:{line}: apiVersion {version:?}, kind {kind:?}; write apiVersion: kubeproxy.config.k8s.io/v1alpha1 and kind: \
+         KubeProxyConfiguration, or apiVersion: sluice.dev/v1alpha1 and kind: SluiceConfiguration",
         .path.display()
     )]
     OtherKind {
         /// The file.
         path: PathBuf,
+        /// The line, counted from 1.
+        line: u64,
         /// What it says.
         version: String,
         /// What it says.
+        kind: String,
+    },
+    /// There are two documents of a kind.
+    #[error("{}:{line}: a second {kind}; leave one of them in the file", .path.display())]
+    Twice {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: u64,
+        /// Which.
         kind: String,
     },
     /// The value makes no sense.
@@ -61,11 +75,21 @@ pub enum ConfigError {
         instead: &'static str,
     },
     /// An item of `--devices` makes no sense.
-    #[error("--devices: {0}")]
-    Device(#[from] crate::attach::rules::RuleError),
+    #[error("{setting}: {error}")]
+    Device {
+        /// Where it stands.
+        setting: Setting,
+        /// What is wrong with it.
+        error: crate::attach::rules::RuleError,
+    },
     /// The manifests are not in a folder.
-    #[error("--manifests: {} is not a folder; name an existing folder of YAML files", .0.display())]
-    NoFolder(PathBuf),
+    #[error("{setting}: {} is not a folder; name an existing folder of YAML files", .path.display())]
+    NoFolder {
+        /// Where it stands.
+        setting: Setting,
+        /// The path.
+        path: PathBuf,
+    },
     /// The host has no name.
     #[error("this host has no name; write --hostname-override with the name of the node's Node object")]
     NoHostname,
@@ -75,7 +99,8 @@ impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flag(name) => write!(f, "--{name}"),
-            Self::Field(name) => write!(f, "field {name} of the kube-proxy configuration"),
+            Self::Field(name) => write!(f, "field {name} of the KubeProxyConfiguration"),
+            Self::Own(name) => write!(f, "field {name} of the SluiceConfiguration"),
         }
     }
 }

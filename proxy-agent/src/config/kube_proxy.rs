@@ -1,17 +1,17 @@
 //! KubeProxyConfiguration (kubeproxy.config.k8s.io/v1alpha1) with every field of Kubernetes 1.36.
 //!
-//! Invariant: an unknown field is an error. Fields that have no effect here are read for their type alone.
+//! Invariant: an unknown field is an error. Fields that earlier versions had and old ConfigMaps still have are known.
 
 use super::quantity::{GoDuration, Quantity, TimeOrDuration};
 use crate::watch::objects::null_as_default;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Declares a struct all of whose fields may be absent or null.
 macro_rules! fields {
     ($(#[$meta:meta])* $vis:vis struct $name:ident { $($(#[$field_meta:meta])* $field:ident $json:literal: $type:ty,)* }) => {
         $(#[$meta])*
-        #[derive(Deserialize, Clone, PartialEq, Debug, Default)]
+        #[derive(Deserialize, Serialize, Clone, PartialEq, Debug, Default)]
         #[serde(deny_unknown_fields, default)]
         $vis struct $name {
             $($(#[$field_meta])* #[serde(rename = $json, deserialize_with = "null_as_default")] $vis $field: $type,)*
@@ -20,7 +20,7 @@ macro_rules! fields {
 }
 
 fields! {
-    /// The whole file.
+    /// The whole document.
     pub struct KubeProxyConfiguration {
         api_version "apiVersion": String,
         kind "kind": String,
@@ -48,6 +48,10 @@ fields! {
         config_sync_period "configSyncPeriod": GoDuration,
         port_range "portRange": String,
         windows_run_as_service "windowsRunAsService": bool,
+        #[serde(skip_serializing)]
+        udp_idle_timeout "udpIdleTimeout": GoDuration,
+        #[serde(skip_serializing)]
+        resource_container "resourceContainer": String,
     }
 }
 

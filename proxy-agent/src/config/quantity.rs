@@ -1,26 +1,67 @@
 //! Values that Go spells in its own way.
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde::{Serialize, Serializer};
 use std::fmt;
 
 /// A duration such as `1h2m3.5s`, in nanoseconds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct GoDuration(i128);
 
 impl GoDuration {
-    /// Whether it is below zero.
-    pub const fn is_negative(self) -> bool {
-        self.0 < 0
+    /// None.
+    pub const ZERO: Self = Self(0);
+
+    /// So many seconds.
+    pub const fn from_secs(seconds: u32) -> Self {
+        Self(seconds as i128 * 1_000_000_000)
+    }
+}
+
+/// As Go writes it: `1h0m0s`, `1.5s`, `20ms`, `0s`.
+impl fmt::Display for GoDuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (sign, total) = (if self.0 < 0 { "-" } else { "" }, self.0.unsigned_abs());
+        f.write_str(sign)?;
+        match total {
+            0 => return f.write_str("0s"),
+            1..1_000 => return write!(f, "{total}ns"),
+            1_000..1_000_000 => return write!(f, "{}µs", total as f64 / 1e3),
+            1_000_000..1_000_000_000 => return write!(f, "{}ms", total as f64 / 1e6),
+            _ => {}
+        }
+        let (hours, minutes, rest) = (total / 3_600_000_000_000, total / 60_000_000_000 % 60, total % 60_000_000_000);
+        if hours > 0 {
+            write!(f, "{hours}h")?;
+        }
+        if total >= 60_000_000_000 {
+            write!(f, "{minutes}m")?;
+        }
+        write!(f, "{}s", rest as f64 / 1e9)
+    }
+}
+
+impl Serialize for GoDuration {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
 /// A duration, or a number of nanoseconds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct TimeOrDuration;
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[serde(transparent)]
+pub struct TimeOrDuration(pub GoDuration);
 
 /// A size such as `0`, `64Ki` or `1M`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Quantity;
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(transparent)]
+pub struct Quantity(String);
+
+impl Default for Quantity {
+    fn default() -> Self {
+        Self("0".into())
+    }
+}
 
 fn parse_duration(text: &str) -> Option<GoDuration> {
     let (sign, mut rest) = match text.split_at_checked(1)? {
@@ -88,11 +129,11 @@ impl FromScalar for TimeOrDuration {
     const EXPECTED: &'static str = "a duration such as 5s, or nanoseconds";
 
     fn from_text(text: &str) -> Option<Self> {
-        parse_duration(text).map(|_| Self)
+        parse_duration(text).map(Self)
     }
 
-    fn from_number(_: i64) -> Option<Self> {
-        Some(Self)
+    fn from_number(number: i64) -> Option<Self> {
+        Some(Self(GoDuration(number.into())))
     }
 }
 
@@ -100,11 +141,11 @@ impl FromScalar for Quantity {
     const EXPECTED: &'static str = "a quantity such as 0 or 64Ki";
 
     fn from_text(text: &str) -> Option<Self> {
-        is_quantity(text).then_some(Self)
+        is_quantity(text).then(|| Self(text.to_owned()))
     }
 
-    fn from_number(_: i64) -> Option<Self> {
-        Some(Self)
+    fn from_number(number: i64) -> Option<Self> {
+        Some(Self(number.to_string()))
     }
 }
 
@@ -163,6 +204,13 @@ mod tests {
             ("s", None),
         ] {
             assert_eq!(parse_duration(text), nanoseconds.map(GoDuration), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn durations_are_written_as_go_does() {
+        for text in ["0s", "30s", "1m0s", "1h2m3.5s", "24h0m0s", "250ms", "1.5ms", "20µs", "7ns", "-1m30s"] {
+            assert_eq!(parse_duration(text).unwrap().to_string(), text);
         }
     }
 

@@ -1,13 +1,14 @@
 //! The configuration as meant.
 
-use super::args::{LogFormat, XdpMode};
+use super::args::{LogFormat, MasqueradeExternal, XdpMode};
+use super::effective::Effective;
 use crate::attach::rules::DeviceRule;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-/// `--bpffs` if it is not given.
+/// `bpffs` if it is not given.
 pub const DEFAULT_BPFFS: &str = "/sys/fs/bpf/sluice";
 
 /// What `sluice run` shall do.
@@ -21,8 +22,14 @@ pub struct Config {
     pub cgroup: Option<PathBuf>,
     /// Where maps and links are pinned.
     pub bpffs: PathBuf,
-    /// Sources that are local pods, if a detector is configured (S29, S38).
-    pub cluster_cidrs: ClusterCidrs,
+    /// What tells local pods (S29, S38).
+    pub detector: Detector,
+    /// Whether all packets to a ClusterIP are masqueraded (S29).
+    pub masquerade_all: bool,
+    /// What of the traffic from outside is masqueraded (S30).
+    pub masquerade_external: MasqueradeExternal,
+    /// The node's primary address of its family, whatever the Node object says.
+    pub node_ip: Option<IpAddr>,
     /// Prefixes that ClusterIPs are taken from (S26).
     pub service_cidrs: Vec<IpNet>,
     /// Where NodePorts are served (S39).
@@ -31,10 +38,12 @@ pub struct Config {
     pub devices: Vec<DeviceRule>,
     /// Whether XDP is used.
     pub xdp: XdpMode,
-    /// Where /healthz and /livez are served.
-    pub healthz: SocketAddr,
-    /// Where /metrics and /proxyMode are served.
-    pub metrics: SocketAddr,
+    /// Where /healthz and /livez are served, if anywhere.
+    pub healthz: Option<SocketAddr>,
+    /// Where /metrics, /configz and /proxyMode are served, if anywhere.
+    pub metrics: Option<SocketAddr>,
+    /// Whether an address that another process has ends the agent.
+    pub bind_hard_fail: bool,
     /// The log's format.
     pub log_format: LogFormat,
     /// 0 is information, 1 debugging, 2 and more everything.
@@ -48,6 +57,13 @@ pub enum SourceConfig {
     InCluster,
     /// The API, with a kubeconfig.
     Kubeconfig(PathBuf),
+    /// The API at this address, whatever the kubeconfig says; without one, with no credentials.
+    Master {
+        /// The address.
+        url: String,
+        /// Where credentials are.
+        kubeconfig: Option<PathBuf>,
+    },
     /// A folder of manifests.
     Manifests(PathBuf),
 }
@@ -70,11 +86,28 @@ pub enum NodePortAddresses {
     Cidrs(Vec<IpNet>),
 }
 
+/// What tells local pods from others (S38).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Detector {
+    /// Nothing: nobody is masqueraded for not being one.
+    None,
+    /// Their addresses.
+    Cidrs(ClusterCidrs),
+    /// Their addresses: the podCIDRs of the Node object, as they are at the time.
+    NodeCidrs,
+    /// Their packets come in by this bridge or its ports.
+    Bridge(String),
+    /// Their packets come in by devices whose names start so.
+    NamePrefix(String),
+}
+
 /// A configuration and what there is to say about it.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
+    /// The same as the fields that would say all of it.
+    pub effective: Effective,
     /// To be logged once logging works.
     pub notes: Vec<Note>,
 }
@@ -82,10 +115,20 @@ pub struct Loaded {
 /// What there is to say about a configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Note {
-    /// These fields of the kube-proxy configuration are set and have no effect; a warning.
-    WithoutEffect(Vec<String>),
-    /// With a kube-proxy configuration, what is masqueraded differs from kube-proxy (S30).
-    MasqueradeNeeded,
+    /// This field of the KubeProxyConfiguration is set and has no meaning; a warning.
+    WithoutMeaning {
+        /// Its path.
+        field: String,
+        /// Why.
+        why: &'static str,
+    },
+    /// The presence of a KubeProxyConfiguration changes defaults.
+    Defaults {
+        /// NodePorts are served at every local address (S39).
+        node_ports: bool,
+        /// All traffic from outside is masqueraded (S30).
+        masquerade: bool,
+    },
 }
 
 impl NodePortAddresses {
@@ -102,6 +145,14 @@ impl NodePortAddresses {
         }
     }
 
+    /// Whether a family's NodePorts are served at every local address.
+    pub fn is_everywhere(&self, v4: bool) -> bool {
+        match self {
+            Self::Primary => false,
+            Self::Cidrs(cidrs) => cidrs.iter().any(|cidr| cidr.prefix_len() == 0 && cidr.addr().is_ipv4() == v4),
+        }
+    }
+
     /// Whether processes of the node may use NodePorts at a loopback address (S40).
     pub fn serve_loopback(&self, addr: IpAddr) -> bool {
         matches!(self, Self::Primary) || self.serve(addr, &[])
@@ -111,20 +162,31 @@ impl NodePortAddresses {
 impl Note {
     /// Whether it is a warning; a plain information otherwise.
     pub const fn is_warning(&self) -> bool {
-        matches!(self, Self::WithoutEffect(_))
+        matches!(self, Self::WithoutMeaning { .. })
+    }
+
+    /// What differs from the defaults without a KubeProxyConfiguration, and how to have those.
+    pub fn differences(&self) -> Vec<&'static str> {
+        let Self::Defaults { node_ports, masquerade } = self else { return Vec::new() };
+        let node_ports = node_ports.then_some(
+            "NodePorts are served at every local address (nodePortAddresses: [primary] restricts them to the node's own)",
+        );
+        let masquerade = masquerade.then_some(
+            "all traffic from outside is masqueraded (masqueradeExternal: needed keeps clients' addresses where it can)",
+        );
+        node_ports.into_iter().chain(masquerade).collect()
     }
 }
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::WithoutEffect(fields) => {
-                write!(f, "fields of the kube-proxy configuration that are set and have no effect here: {}", fields.join(", "))
+            Self::WithoutMeaning { field, why } => {
+                write!(f, "field {field} of the KubeProxyConfiguration has no meaning here: {why}")
             }
-            Self::MasqueradeNeeded => f.write_str(
-                "masqueradeExternal is `needed`, although a kube-proxy configuration is given (kube-proxy always masquerades \
-                 external traffic): local endpoints see the client's address",
-            ),
+            Self::Defaults { .. } => {
+                write!(f, "as kube-proxy does with this configuration: {}", self.differences().join("; "))
+            }
         }
     }
 }

@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 /// What `/proxyMode` answers.
 pub const PROXY_MODE: &str = "sluice";
 
+const NOSNIFF: (header::HeaderName, &str) = (header::X_CONTENT_TYPE_OPTIONS, "nosniff");
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(15);
 const AGAIN: Duration = Duration::from_secs(1);
@@ -40,8 +41,17 @@ const MAX_REQUEST: usize = 8192;
 pub struct Addresses {
     /// `/healthz` and `/livez`.
     pub healthz: Option<SocketAddr>,
-    /// `/metrics`, `/healthz` and `/proxyMode`.
+    /// `/metrics`, `/configz`, `/healthz` and `/proxyMode`.
     pub metrics: Option<SocketAddr>,
+}
+
+/// Where to listen, and what to do about an address that somebody else has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Wanted {
+    /// The addresses.
+    pub addresses: Addresses,
+    /// Whether it is an error, rather than tried again until it is free.
+    pub hard_fail: bool,
 }
 
 /// A listener that could not be opened.
@@ -77,10 +87,12 @@ pub struct Facts {
     pub health: Arc<Health>,
     /// The registry.
     pub metrics: Arc<Metrics>,
+    /// What `/configz` answers.
+    pub configz: Arc<str>,
 }
 
-/// Where the listeners are. An address that somebody else has is tried again until it is free, as kube-proxy does it: while one
-/// takes over from the other, traffic matters more than health.
+/// Where the listeners are. An address that somebody else has is tried again until it is free, as kube-proxy does it unless told
+/// otherwise: while one takes over from the other, traffic matters more than health.
 #[derive(Clone, Debug, Default)]
 pub struct Listening(Arc<Mutex<Addresses>>);
 
@@ -96,24 +108,25 @@ impl Listening {
 }
 
 /// Opens both listeners and serves them until `stop`.
-pub fn start(wanted: Addresses, facts: &Facts, stop: &CancellationToken) -> Result<Listening, ServeError> {
+pub fn start(wanted: Wanted, facts: &Facts, stop: &CancellationToken) -> Result<Listening, ServeError> {
     let listening = Listening::default();
-    if let Some(address) = wanted.healthz {
+    let hard = wanted.hard_fail;
+    if let Some(address) = wanted.addresses.healthz {
         let listening = listening.clone();
         let bound = move |at| listening.set(|addresses| addresses.healthz = Some(at));
-        open(address, "--healthz-bind-address", health_routes(facts.clone()), bound, stop)?;
+        open((address, "--healthz-bind-address"), hard, health_routes(facts.clone()), bound, stop)?;
     }
-    if let Some(address) = wanted.metrics {
+    if let Some(address) = wanted.addresses.metrics {
         let listening = listening.clone();
         let bound = move |at| listening.set(|addresses| addresses.metrics = Some(at));
-        open(address, "--metrics-bind-address", metrics_routes(facts.clone()), bound, stop)?;
+        open((address, "--metrics-bind-address"), hard, metrics_routes(facts.clone()), bound, stop)?;
     }
     Ok(listening)
 }
 
 fn open(
-    address: SocketAddr,
-    flag: &'static str,
+    (address, flag): (SocketAddr, &'static str),
+    hard_fail: bool,
     router: Router,
     bound: impl Fn(SocketAddr) + Send + 'static,
     stop: &CancellationToken,
@@ -123,7 +136,7 @@ fn open(
             listener.local_addr().into_iter().for_each(bound);
             tokio::spawn(accept(listener, router, stop.clone()));
         }
-        Err(error @ ServeError::Taken { .. }) => {
+        Err(error @ ServeError::Taken { .. }) if !hard_fail => {
             tracing::error!("{error} (trying again until it is free)");
             tokio::spawn(open_later(address, flag, router, bound, stop.clone()));
         }
@@ -156,7 +169,8 @@ fn metrics_routes(facts: Facts) -> Router {
     Router::new()
         .route("/metrics", get(scrape))
         .route("/healthz", get(|| async { "ok" }))
-        .route("/proxyMode", get(|| async { PROXY_MODE }))
+        .route("/proxyMode", get(|| async { ([NOSNIFF], PROXY_MODE) }))
+        .route("/configz", get(configz))
         .with_state(facts)
 }
 
@@ -176,7 +190,11 @@ async fn livez(State(facts): State<Facts>) -> Response {
 
 fn health_response(ok: bool, answer: &Answer) -> (StatusCode, Response) {
     let code = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, (code, [(header::X_CONTENT_TYPE_OPTIONS, "nosniff")], axum::Json(answer)).into_response())
+    (code, (code, [NOSNIFF], axum::Json(answer)).into_response())
+}
+
+async fn configz(State(facts): State<Facts>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json"), NOSNIFF], facts.configz.to_string()).into_response()
 }
 
 async fn scrape(State(facts): State<Facts>) -> Response {
@@ -276,12 +294,16 @@ mod tests {
 
     fn facts() -> Facts {
         let health = Arc::new(Health::new(Duration::from_secs(60), NodeState::Leaving));
-        Facts { health, metrics: Arc::new(Metrics::new(Arc::new(NoMaps)).unwrap()) }
+        Facts { health, metrics: Arc::new(Metrics::new(Arc::new(NoMaps)).unwrap()), configz: "{\"a\":1}".into() }
     }
 
-    fn anywhere() -> Addresses {
+    fn anywhere() -> Wanted {
         let any = Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
-        Addresses { healthz: any, metrics: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))) }
+        at(any, Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))))
+    }
+
+    fn at(healthz: Option<SocketAddr>, metrics: Option<SocketAddr>) -> Wanted {
+        Wanted { addresses: Addresses { healthz, metrics }, hard_fail: false }
     }
 
     async fn ask(port: u16, request: &str) -> String {
@@ -309,6 +331,8 @@ mod tests {
         assert!(fetch(bound.healthz, "/metrics").await.starts_with("HTTP/1.1 404 "));
         assert!(fetch(bound.metrics, "/healthz").await.ends_with("\r\n\r\nok"));
         assert!(fetch(bound.metrics, "/proxyMode").await.ends_with("\r\n\r\nsluice"));
+        let configz = fetch(bound.metrics, "/configz").await;
+        assert!(configz.contains("content-type: application/json\r\n") && configz.ends_with("{\"a\":1}"), "{configz}");
         let metrics = fetch(bound.metrics, "/metrics").await;
         assert!(metrics.contains("kubeproxy_proxy_healthz_total{code=\"503\"} 1\n"), "{metrics}");
         assert!(metrics.contains("kubeproxy_proxy_livez_total{code=\"200\"} 1\n"), "{metrics}");
@@ -344,7 +368,7 @@ mod tests {
     async fn a_taken_port_is_served_once_it_is_free() {
         let (first, second) = (CancellationToken::new(), CancellationToken::new());
         let taken = start(anywhere(), &facts(), &first).unwrap().addresses().healthz;
-        let listening = start(Addresses { healthz: taken, metrics: None }, &facts(), &second).unwrap();
+        let listening = start(at(taken, None), &facts(), &second).unwrap();
         assert_eq!(listening.addresses().healthz, None);
         first.cancel();
         let served = async {
@@ -358,13 +382,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_taken_port_is_an_error_if_asked_for() {
+        let stop = CancellationToken::new();
+        let taken = start(anywhere(), &facts(), &stop).unwrap().addresses().metrics;
+        let error = start(Wanted { hard_fail: true, ..at(None, taken) }, &facts(), &stop).unwrap_err();
+        assert!(matches!(error, ServeError::Taken { .. }), "{error}");
+        stop.cancel();
+    }
+
+    #[tokio::test]
     async fn a_taken_port_says_what_to_do() {
         let stop = CancellationToken::new();
         let first = start(anywhere(), &facts(), &stop).unwrap().addresses();
         let error = bind(first.healthz.unwrap(), "--healthz-bind-address").unwrap_err().to_string();
         assert!(error.contains("--healthz-bind-address"), "{error}");
         let away = Some("192.0.2.1:1".parse().unwrap());
-        let error = start(Addresses { healthz: None, metrics: away }, &facts(), &stop).unwrap_err().to_string();
+        let error = start(at(None, away), &facts(), &stop).unwrap_err().to_string();
         assert!(error.contains("address of this node"), "{error}");
         stop.cancel();
     }

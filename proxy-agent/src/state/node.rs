@@ -1,7 +1,8 @@
 //! This node's Node object as facts.
 
-use super::ip::parse_ip;
+use super::ip::{parse_cidr, parse_ip};
 use crate::watch::objects;
+use ipnet::IpNet;
 use std::net::IpAddr;
 
 /// A taint with this key means that the node is about to go (S51).
@@ -14,6 +15,8 @@ pub struct NodeFacts {
     pub addresses: Vec<IpAddr>,
     /// Its zone (S19).
     pub zone: Option<Box<str>>,
+    /// The addresses of its pods, in the object's order (S38).
+    pub pod_cidrs: Vec<IpNet>,
     /// Whether load balancers may send traffic here (S51): true until the object was seen.
     pub eligible: bool,
 }
@@ -23,7 +26,7 @@ const ZONE: &str = "topology.kubernetes.io/zone";
 
 impl Default for NodeFacts {
     fn default() -> Self {
-        Self { addresses: Vec::new(), zone: None, eligible: true }
+        Self { addresses: Vec::new(), zone: None, pod_cidrs: Vec::new(), eligible: true }
     }
 }
 
@@ -38,7 +41,7 @@ impl NodeFacts {
     /// The facts once the object is gone.
     #[must_use]
     pub fn gone(&self) -> Self {
-        Self { addresses: self.addresses.clone(), zone: None, eligible: false }
+        Self { addresses: self.addresses.clone(), zone: None, pod_cidrs: self.pod_cidrs.clone(), eligible: false }
     }
 }
 
@@ -53,6 +56,7 @@ pub fn node(object: &objects::Node) -> NodeFacts {
     NodeFacts {
         addresses: of_type("InternalIP").chain(of_type("ExternalIP")).collect(),
         zone: zone.map(|zone| zone.as_str().into()),
+        pod_cidrs: object.spec.pod_cidrs.iter().filter_map(|text| parse_cidr(text)).collect(),
         eligible: !leaving,
     }
 }

@@ -16,4 +16,4 @@ pub use event::{Event, Events, Source};
 pub use files::Files;
 pub use start::start;
 pub use trouble::{ApiTrouble, FileLine, FileTrouble, Subject, Trouble};
-pub use yaml::yaml_error;
+pub use yaml::{yaml_documents, yaml_error};

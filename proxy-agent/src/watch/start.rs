@@ -17,6 +17,9 @@ pub fn start(source: &SourceConfig, node_name: &str) -> (mpsc::Receiver<Vec<Even
         SourceConfig::Manifests(folder) => tokio::spawn(Files::new(folder).follow(events)),
         SourceConfig::InCluster => tokio::spawn(Api::new(Access::InCluster, node_name.into()).follow(events)),
         SourceConfig::Kubeconfig(path) => tokio::spawn(Api::new(Access::Kubeconfig(path), node_name.into()).follow(events)),
+        SourceConfig::Master { url, kubeconfig } => {
+            tokio::spawn(Api::new(Access::Master { url, kubeconfig }, node_name.into()).follow(events))
+        }
     };
     (receiver, task)
 }

@@ -17,6 +17,13 @@ pub enum Access {
     InCluster,
     /// In a kubeconfig.
     Kubeconfig(PathBuf),
+    /// The address is given; credentials, if any, are in a kubeconfig.
+    Master {
+        /// The address.
+        url: String,
+        /// Where credentials are.
+        kubeconfig: Option<PathBuf>,
+    },
 }
 
 impl Access {
@@ -25,11 +32,20 @@ impl Access {
         let mut config = match self {
             Self::InCluster => Config::incluster().map_err(|error| ApiTrouble::InCluster(chain(&error)))?,
             Self::Kubeconfig(path) => from_file(path).await?,
+            Self::Master { url, kubeconfig } => at(url, kubeconfig.as_deref()).await?,
         };
         config.read_timeout = Some(SILENCE);
         config.reset_reader_on_write = true;
         Client::try_from(config).map_err(|error| ApiTrouble::Client(chain(&error)))
     }
+}
+
+async fn at(url: &str, kubeconfig: Option<&Path>) -> Result<Config, ApiTrouble> {
+    let url = url.parse().map_err(|error| ApiTrouble::Client(chain(&error)))?;
+    let Some(path) = kubeconfig else { return Ok(Config::new(url)) };
+    let mut config = from_file(path).await?;
+    config.cluster_url = url;
+    Ok(config)
 }
 
 async fn from_file(path: &Path) -> Result<Config, ApiTrouble> {

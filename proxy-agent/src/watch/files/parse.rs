@@ -1,7 +1,7 @@
 //! A file's text into objects. Every error has a line.
 
 use crate::watch::objects::{EndpointSlice, Kind, Node, Object, Service, null_as_default};
-use crate::watch::yaml::yaml_error;
+use crate::watch::yaml::{yaml_documents, yaml_error};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -47,7 +47,7 @@ enum Sort {
 /// The objects in a YAML file. Documents of kinds that are not followed are passed over.
 pub fn yaml(text: &str) -> Result<Vec<Defined>, ParseError> {
     let mut found = Vec::new();
-    for (first, document) in documents(text) {
+    for (first, document) in yaml_documents(text) {
         let at = |error: ParseError| ParseError { line: first + error.line.max(1) - 1, ..error };
         let Some(head) = head(document).map_err(at)? else { continue };
         match sort(&head.api_version, &head.kind).map_err(|error| ParseError { line: first, error })? {
@@ -77,21 +77,6 @@ pub fn json(text: &str) -> Result<Vec<Defined>, ParseError> {
         Sort::NotOurs => Vec::new(),
     };
     found.into_iter().map(complete).collect()
-}
-
-/// The documents and the lines where they begin. A line of three dashes can stand nowhere but between documents.
-fn documents(text: &str) -> Vec<(u64, &str)> {
-    let mut found = Vec::new();
-    let (mut start, mut first, mut at) = (0, 1, 0);
-    for (number, line) in (1..).zip(text.split_inclusive('\n')) {
-        if line.strip_prefix("---").is_some_and(|rest| rest.trim_start() != rest || rest.is_empty()) {
-            found.push((first, &text[start..at]));
-            (start, first) = (at, number);
-        }
-        at += line.len();
-    }
-    found.push((first, &text[start..]));
-    found
 }
 
 fn sort(version: &str, kind: &str) -> Result<Sort, String> {

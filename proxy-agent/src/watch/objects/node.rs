@@ -27,6 +27,9 @@ pub struct NodeSpec {
     /// Its taints.
     #[serde(deserialize_with = "null_as_default")]
     pub taints: Vec<Taint>,
+    /// The addresses of its pods.
+    #[serde(rename = "podCIDRs", deserialize_with = "null_as_default")]
+    pub pod_cidrs: Vec<String>,
 }
 
 /// A taint of a Node.

@@ -1,0 +1,7 @@
+//! Flags and files into configurations.
+
+mod fields;
+mod fixture;
+mod own;
+mod printed;
+mod refusals;

@@ -1,0 +1,67 @@
+//! The SluiceConfiguration.
+
+use super::fixture::{args, file, own};
+use crate::config::*;
+use clap::CommandFactory;
+use std::path::Path;
+
+const ALL: &str = "manifests: /tmp\ncgroup: /sys/fs/cgroup/a\nbpffs: /sys/fs/bpf/b\ndevices: [eth0]\nxdp: \"off\"\n\
+                   masqueradeExternal: always\nserviceCidrs: [10.96.0.0/16]\nlogFormat: json\n";
+
+#[test]
+fn every_field_is_acted_on() {
+    let config = own("", ALL).unwrap().config;
+    assert_eq!(config.source, SourceConfig::Manifests("/tmp".into()));
+    assert_eq!(config.cgroup.as_deref(), Some(Path::new("/sys/fs/cgroup/a")));
+    assert_eq!(config.bpffs, Path::new("/sys/fs/bpf/b"));
+    assert_eq!((config.devices.len(), config.xdp, config.log_format), (1, XdpMode::Off, LogFormat::Json));
+    assert_eq!(config.masquerade_external, MasqueradeExternal::Always);
+    assert_eq!(config.service_cidrs, ["10.96.0.0/16".parse().unwrap()]);
+    assert_eq!(config.node_port_addresses, NodePortAddresses::Primary, "no kube-proxy configuration: our defaults (S39)");
+}
+
+#[test]
+fn every_field_is_a_flag_of_the_same_name() {
+    let flags = "--cgroup /c --bpffs /b --devices eth1,eth2 --xdp generic --masquerade-external needed --log-format text";
+    let config = own(flags, ALL).unwrap().config;
+    assert_eq!((config.cgroup.as_deref(), config.bpffs.as_path()), (Some(Path::new("/c")), Path::new("/b")));
+    assert_eq!((config.devices.len(), config.xdp, config.log_format), (2, XdpMode::Generic, LogFormat::Text));
+    assert_eq!(config.masquerade_external, MasqueradeExternal::Needed);
+    let command = crate::cli::Cli::command();
+    let run = command.find_subcommand("run").unwrap();
+    for field in ALL.lines().map(|line| line.split(':').next().unwrap()) {
+        let flag: String =
+            field.chars().flat_map(|c| [c.is_uppercase().then_some('-'), Some(c.to_ascii_lowercase())]).flatten().collect();
+        assert!(run.get_arguments().any(|argument| argument.get_long() == Some(&flag)), "--{flag}");
+    }
+}
+
+#[test]
+fn documents_in_any_order_each_once() {
+    let kube_proxy = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nhostnameOverride: a\n";
+    let sluice = "apiVersion: sluice.dev/v1alpha1\nkind: SluiceConfiguration\nxdp: generic\n";
+    for text in [format!("{kube_proxy}---\n{sluice}"), format!("# first\n---\n{sluice}---\n{kube_proxy}---\n")] {
+        let config = args("").resolve(Some(&file(&text).unwrap()), "b").unwrap().config;
+        assert_eq!((config.node_name.as_str(), config.xdp), ("a", XdpMode::Generic));
+    }
+    let twice = file(&format!("{sluice}---\n{sluice}")).unwrap_err().to_string();
+    assert_eq!(twice, "config.conf:4: a second SluiceConfiguration; leave one of them in the file");
+}
+
+#[test]
+fn refusals_name_the_field_or_the_flag() {
+    for (flags, fields, message) in [
+        ("", "xpd: off", "config.conf:3: unknown field"),
+        ("", "xdp: fast", "auto"),
+        ("", "masqueradeExternal: never", "needed"),
+        ("", "devices: [eth0=wan]", "field devices of the SluiceConfiguration: device eth0"),
+        ("", "serviceCidrs: [ten]", "field serviceCidrs of the SluiceConfiguration: \"ten\" is not valid; write a CIDR"),
+        ("--service-cidrs ten", "", "--service-cidrs: \"ten\" is not valid; write a CIDR"),
+        ("--devices eth0=wan", "", "--devices: device eth0"),
+        ("", "manifests: /does/not/exist", "field manifests of the SluiceConfiguration: /does/not/exist is not a folder"),
+        ("--manifests /does/not/exist", "", "--manifests: /does/not/exist is not a folder; name an existing folder"),
+    ] {
+        let text = own(flags, fields).unwrap_err().to_string();
+        assert!(text.contains(message), "{flags} {fields}: {text}");
+    }
+}
