@@ -4,7 +4,7 @@
 //! proportional to what that event changed.
 
 use crate::compile::Compiler;
-use crate::state::{NodeFacts, Rejection, State, UnservedSet};
+use crate::state::{HealthCheck, NodeFacts, Rejection, State, UnservedSet};
 use crate::table::{Change, WantedService};
 use crate::watch::objects::{Kind, Object, ObjectName};
 use crate::watch::{Event, Subject, Trouble};
@@ -12,6 +12,9 @@ use jiff::Timestamp;
 use proxy_common::abi::Family;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
+
+/// The health checks that load balancers ask for, by Service (S49).
+pub type HealthChecks = BTreeMap<ObjectName, Vec<HealthCheck>>;
 
 /// The control plane of one agent.
 #[derive(Debug)]
@@ -25,6 +28,7 @@ pub struct Control {
     /// What was logged of each Service.
     unserved: BTreeMap<ObjectName, UnservedSet>,
     triggers: Vec<(Family, Timestamp)>,
+    health_checks: HealthChecks,
     pending: Pending,
     counts: Counts,
 }
@@ -74,6 +78,7 @@ impl Control {
             troubles: BTreeMap::new(),
             unserved: BTreeMap::new(),
             triggers: Vec::new(),
+            health_checks: HealthChecks::new(),
             pending: Pending::default(),
             counts: Counts::default(),
         }
@@ -123,6 +128,7 @@ impl Control {
         let compiled = self.compiler.compile(&self.state, &dirty);
         compiled.rejected.iter().for_each(|rejection| self.log_rejection(rejection));
         dirty.iter().for_each(|name| self.log_unserved(name));
+        dirty.iter().for_each(|name| self.note_health_checks(name));
         compiled.changes
     }
 
@@ -143,6 +149,21 @@ impl Control {
     /// Events that no [`Self::take_changes`] has covered yet.
     pub const fn pending(&self) -> Pending {
         self.pending
+    }
+
+    /// The health checks that Services ask for.
+    pub const fn health_checks(&self) -> &HealthChecks {
+        &self.health_checks
+    }
+
+    /// What is known of this node.
+    pub const fn node(&self) -> &NodeFacts {
+        self.state.node()
+    }
+
+    /// Whether a kind has been listed in full.
+    pub fn listed(&self, kind: Kind) -> bool {
+        self.synced.contains(&kind)
     }
 
     /// What has happened since the start.
@@ -210,6 +231,15 @@ impl Control {
     fn log_rejection(&mut self, rejection: &Rejection) {
         *self.counts.rejections.entry(rejection.reason.label()).or_default() += 1;
         tracing::warn!(reason = rejection.reason.label(), "left out: {rejection}");
+    }
+
+    fn note_health_checks(&mut self, name: &ObjectName) {
+        let checks = self.state.health_checks(name);
+        if checks.is_empty() {
+            self.health_checks.remove(name);
+        } else {
+            self.health_checks.insert(name.clone(), checks);
+        }
     }
 
     /// Says once of each Service what it does not get.

@@ -1,5 +1,5 @@
 //! The manifests of deploy/ against a real API server: accepted as they are, and giving the agent the rights to read what
-//! it follows and nothing else.
+//! it follows, to say Events, and nothing else.
 
 use std::path::Path;
 
@@ -30,7 +30,7 @@ fn may(plane: &ControlPlane, verb: &str, resource: &str) -> Result<bool> {
 }
 
 #[test]
-fn an_api_server_accepts_the_manifests_and_they_give_exactly_the_rights_to_read() -> Result<()> {
+fn an_api_server_accepts_the_manifests_and_they_give_exactly_the_rights_needed() -> Result<()> {
     let rig = Rig::new("api-deploy")?;
     let plane = start(&rig)?;
     for name in ["base", "kubeadm"] {
@@ -49,6 +49,10 @@ fn an_api_server_accepts_the_manifests_and_they_give_exactly_the_rights_to_read(
         for verb in ["create", "update", "patch", "delete"] {
             ensure!(!may(&plane, verb, resource)?, "the agent may {verb} {resource}");
         }
+    }
+    ensure!(may(&plane, "create", "events.events.k8s.io")?, "the agent may not say Events");
+    for verb in ["get", "list", "update", "patch", "delete"] {
+        ensure!(!may(&plane, verb, "events.events.k8s.io")?, "the agent may {verb} Events");
     }
     for resource in ["secrets", "configmaps", "pods"] {
         ensure!(!may(&plane, "get", resource)?, "the agent may read {resource}");

@@ -57,6 +57,11 @@ pub fn rejected<M: Maps>(control: &Control, sync: &Sync<M>) -> Vec<(&'static str
     counts.into_iter().collect()
 }
 
+/// A health check port that can't be listened on (S50).
+pub fn health_check_failed(message: String) -> Warning {
+    Warning { condition: "health_check_port".into(), message }
+}
+
 fn notes(control: &Control) -> Vec<ServiceNote> {
     let note = |(name, set): (crate::watch::objects::ObjectName, crate::state::UnservedSet)| ServiceNote {
         namespace: name.namespace.to_string(),
@@ -73,7 +78,10 @@ fn rejections<M: Maps>(control: &Control, sync: &Sync<M>) -> Vec<Rejection> {
         name: rejection.object.name.to_string(),
         service: (rejection.kind == crate::watch::objects::Kind::Service).then(|| rejection.object.name.to_string()),
         reason: rejection.reason.label().into(),
-        message: rejection.reason.to_string(),
+        message: match rejection.more {
+            0 => rejection.reason.to_string(),
+            more => format!("{} (and {more} more)", rejection.reason),
+        },
     });
     let tables = sync.rejected().map(|rejection| Rejection {
         kind: "Service".into(),

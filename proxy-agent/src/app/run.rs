@@ -6,7 +6,7 @@ use super::publish;
 use super::tasks::{self, Tasks};
 use crate::attach::follow::{FollowError, Node, NodeObject};
 use crate::attach::netlink::Observation;
-use crate::config::{ClusterCidrs, Config, Loaded};
+use crate::config::{ClusterCidrs, Config, Loaded, SourceConfig};
 use crate::control::Control;
 use crate::fault::Fault;
 use crate::lifecycle::{self, Instance};
@@ -14,12 +14,15 @@ use crate::maps::{FLOW_TABLES, GracePeriods, GraceToken, KernelFlows, KernelMaps
 use crate::serve::health::{HEALTH_TIMEOUT, Health, NodeState};
 use crate::serve::http::{self, Addresses, Listening, Wanted};
 use crate::serve::metrics::Metrics;
+use crate::serve::node_port::HealthServers;
 use crate::serve::report::Publisher;
 use crate::state::NodeFacts;
 use crate::sync::{Sweeper, Swept, Sync, Timeouts};
-use crate::watch::{Event, Subject};
+use crate::watch::objects::Kind;
+use crate::watch::{Event, Notice, Subject};
 use ipnet::IpNet;
 use jiff::Timestamp;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,6 +42,10 @@ pub struct App {
     publisher: Publisher,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
+    servers: HealthServers,
+    /// Where they listen.
+    health_addresses: Vec<IpAddr>,
+    notices: Option<mpsc::Sender<Notice>>,
     inputs: Inputs,
     tasks: Tasks,
     stop: CancellationToken,
@@ -61,6 +68,8 @@ pub struct Inputs {
     pub cgroup: String,
     /// Where objects come from.
     pub origin: String,
+    /// Whether a Node object is expected there.
+    pub needs_node: bool,
     /// Since when the source is connected, or not.
     pub connected_since: Timestamp,
     /// Whether it was connected when last looked at.
@@ -96,8 +105,11 @@ impl App {
             // Nobody listens once the agent ends.
             let _ = ended.send(token);
         })?;
-        let health = Arc::new(Health::new(HEALTH_TIMEOUT, NodeState::Unwatched));
-        if adopted.services == 0 {
+        let fresh = adopted.services == 0;
+        let needs_node = !matches!(config.source, SourceConfig::Manifests(_));
+        let unseen = if fresh && needs_node { NodeState::Missing } else { NodeState::Unwatched };
+        let health = Arc::new(Health::new(HEALTH_TIMEOUT, unseen));
+        if fresh {
             health.starting();
         }
         let metrics = Arc::new(Metrics::new(Arc::new(Reader::open(&config.bpffs)?))?);
@@ -109,6 +121,9 @@ impl App {
         let mut tasks = Tasks::new(stop.clone());
         let observations = tasks.observe(network);
         let events = tasks.follow(&config);
+        let notices = tasks.notify(&config);
+        let servers = HealthServers::new(config.node_name.clone(), health.clone());
+        let health_addresses = node.health_addresses();
         let control = Control::new(&config.node_name);
         let program = Program::new(control, sync, move |token| grace.begin(token), health.clone(), metrics.clone(), fault);
         let inputs = Inputs::new(&config, node.cgroup(), listening);
@@ -118,6 +133,9 @@ impl App {
             publisher,
             health,
             metrics,
+            servers,
+            health_addresses,
+            notices,
             inputs,
             tasks,
             stop,
@@ -171,11 +189,37 @@ impl App {
             self.health.serving();
         }
         if let Some(facts) = self.program.control.take_node() {
-            self.health.node(if facts.eligible { NodeState::Present } else { NodeState::Leaving });
             let result = self.node.set_object(node_object(&facts));
             self.note(result);
+            self.health_addresses = self.node.health_addresses();
         }
+        if let Some(state) = self.node_state() {
+            self.health.node(state);
+        }
+        self.answer_health_checks();
         self.dirty = true;
+    }
+
+    /// What is known of the Node object; nothing before it could be known (S51, S54).
+    fn node_state(&self) -> Option<NodeState> {
+        let (control, node) = (&self.program.control, self.program.control.node());
+        match (node.exists, node.eligible) {
+            (true, true) => Some(NodeState::Present),
+            (true, false) => Some(NodeState::Leaving),
+            (false, false) => Some(NodeState::Missing),
+            (false, true) => (self.inputs.needs_node && control.listed(Kind::Node)).then_some(NodeState::Missing),
+        }
+    }
+
+    /// Answers what load balancers ask of Services, and tells the cluster where that is not possible.
+    fn answer_health_checks(&mut self) {
+        for notice in self.servers.sync(self.program.control.health_checks(), &self.health_addresses) {
+            tracing::error!(service = %notice.service, reason = notice.reason, "{}", notice.message);
+            let refused = self.notices.as_ref().is_some_and(|notices| notices.try_send(notice).is_err());
+            if refused {
+                tracing::warn!("too many Events wait to be sent: one is left out");
+            }
+        }
     }
 
     fn on_observation(&mut self, mut observation: Observation) {
@@ -184,6 +228,8 @@ impl App {
         }
         let result = self.node.observe(observation);
         self.note(result);
+        self.health_addresses = self.node.health_addresses();
+        self.answer_health_checks();
         self.dirty = true;
     }
 
@@ -210,6 +256,7 @@ impl App {
         if self.retries.due(Instant::now()) {
             self.retry();
         }
+        self.answer_health_checks();
         let now = Timestamp::now();
         let control = &self.program.control;
         let connected = !control.troubles().keys().any(Subject::is_connection);
@@ -218,7 +265,8 @@ impl App {
             self.inputs.connected_since = now;
         }
         self.inputs.lag = self.health.lag(Instant::now());
-        let report = publish::report(control, &self.program.sync, self.node.devices(), &self.inputs, now);
+        let mut report = publish::report(control, &self.program.sync, self.node.devices(), &self.inputs, now);
+        report.warnings.extend(self.servers.failures().map(publish::health_check_failed));
         let unserved = control.unserved();
         let unserved: Vec<&str> = unserved.values().flat_map(|set| set.iter()).map(|item| item.label()).collect();
         let rejected = publish::rejected(control, &self.program.sync);
@@ -261,6 +309,7 @@ impl Inputs {
             node: config.node_name.clone(),
             cgroup: cgroup.display().to_string(),
             origin: tasks::origin(&config.source),
+            needs_node: !matches!(config.source, SourceConfig::Manifests(_)),
             connected_since: now,
             connected: false,
             synced: None,

@@ -3,7 +3,7 @@
 use super::error::AppError;
 use crate::attach::netlink::{Network, Observation};
 use crate::config::{Config, SourceConfig};
-use crate::watch::{self, Event};
+use crate::watch::{self, Event, Notice};
 use std::future::Future;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -45,6 +45,13 @@ impl Tasks {
             }
         });
         events
+    }
+
+    /// Sends notices to the cluster, if there is one.
+    pub fn notify(&mut self, config: &Config) -> Option<mpsc::Sender<Notice>> {
+        let (notices, task) = watch::notices(&config.source, &config.node_name)?;
+        self.spawn("notices", task);
+        Some(notices)
     }
 
     /// Observes the node.

@@ -1,7 +1,7 @@
 //! `sluice services`: every service port in force, and what of the cluster's Services is not.
 
 use super::filter::ServiceFilter;
-use super::instance::{self, LookArgs};
+use super::instance::{self, LookArgs, LookError};
 use super::output::{Format, Value, columns, duration, lines, print, print_json, terminal_width};
 use super::rows::{BackendWord, ServiceRow};
 use crate::maps::{MapError, Reader, ServiceView};
@@ -9,6 +9,8 @@ use crate::serve::report::{Rejection, Report, Unserved};
 use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
+
+const LEFT_OUT: [&str; 3] = ["LEFT OUT", "REASON", "MESSAGE"];
 
 /// Flags of `sluice services`.
 #[derive(Args, Clone, Debug)]
@@ -19,6 +21,9 @@ pub struct ServicesArgs {
     /// One Service alone: namespace/name, or namespace/name:port
     #[arg(long, value_name = "SERVICE")]
     pub service: Option<ServiceFilter>,
+    /// What was left out alone, all of it, each with the reason
+    #[arg(long)]
+    pub rejected: bool,
 }
 
 /// A service port with what stands elsewhere than in its tables.
@@ -44,8 +49,18 @@ pub struct Listing {
     pub rejected: Vec<Rejection>,
 }
 
+/// What `--rejected` shows.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Rejected {
+    /// By kind, namespace and name.
+    pub rejected: Vec<Rejection>,
+}
+
 /// Runs the command.
 pub fn run(args: &ServicesArgs) -> anyhow::Result<()> {
+    if args.rejected {
+        return rejected(args);
+    }
     let reader = instance::tables(&args.look.bpffs)?;
     let views = counted(&reader).context("can't read the tables")?;
     let mut listing = Listing::new(&views, instance::report(&args.look.bpffs).as_ref());
@@ -57,6 +72,34 @@ pub fn run(args: &ServicesArgs) -> anyhow::Result<()> {
         format => print(&listing.render(format, terminal_width()))?,
     }
     Ok(())
+}
+
+fn rejected(args: &ServicesArgs) -> anyhow::Result<()> {
+    let report = instance::report(&args.look.bpffs).ok_or_else(|| LookError::NoInstance(args.look.bpffs.clone()))?;
+    let mut rejected = Rejected { rejected: report.rejections };
+    if let Some(filter) = &args.service {
+        rejected.rejected.retain(|rejection| concerns(filter, rejection));
+    }
+    match args.look.output {
+        Format::Json => print_json(&rejected)?,
+        Format::Wide => print(&rejected.render(None))?,
+        Format::Table => print(&rejected.render(terminal_width()))?,
+    }
+    Ok(())
+}
+
+impl Rejected {
+    /// As text; `width` is the terminal's.
+    pub fn render(&self, width: Option<u16>) -> String {
+        if self.rejected.is_empty() {
+            return "Nothing was left out.".to_owned();
+        }
+        columns(&LEFT_OUT, self.rejected.iter().map(rejected_row).collect(), width)
+    }
+}
+
+fn concerns(filter: &ServiceFilter, rejection: &Rejection) -> bool {
+    rejection.service.as_ref().is_some_and(|name| filter.names(&rejection.namespace, name))
 }
 
 fn counted(reader: &Reader) -> Result<Vec<(ServiceView, u64)>, MapError> {
@@ -81,8 +124,7 @@ impl Listing {
     /// Leaves one Service.
     fn keep(&mut self, filter: &ServiceFilter) {
         self.services.retain(|entry| filter.matches(&entry.row.who));
-        self.rejected
-            .retain(|rejection| rejection.service.as_ref().is_some_and(|name| filter.names(&rejection.namespace, name)));
+        self.rejected.retain(|rejection| concerns(filter, rejection));
     }
 
     /// As text; `width` is the terminal's.
@@ -105,7 +147,7 @@ impl Listing {
         }
         if !self.rejected.is_empty() {
             let rows = self.rejected.iter().map(rejected_row).collect();
-            parts.push(columns(&["LEFT OUT", "REASON", "MESSAGE"], rows, width));
+            parts.push(columns(&LEFT_OUT, rows, width));
         }
         parts.join("\n\n")
     }
@@ -179,4 +221,38 @@ fn rejected_row(rejection: &Rejection) -> Vec<Value> {
     let slash = if rejection.namespace.is_empty() { "" } else { "/" };
     let object = format!("{} {}{slash}{}", rejection.kind, rejection.namespace, rejection.name);
     vec![object.into(), rejection.reason.as_str().into(), rejection.message.as_str().into()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rejection(kind: &str, name: &str, service: Option<&str>, message: &str) -> Rejection {
+        Rejection {
+            kind: kind.into(),
+            namespace: "default".into(),
+            name: name.into(),
+            service: service.map(str::to_owned),
+            reason: "endpoint_address".into(),
+            message: message.into(),
+        }
+    }
+
+    #[test]
+    fn every_rejection_is_listed() {
+        let rejected = vec![
+            rejection("EndpointSlice", "web-x7", None, "endpoint 127.0.0.1: a loopback address; it is left out (and 2 more)"),
+            rejection("Service", "web", Some("web"), "port 0: write a number from 1 to 65535; the port is not served"),
+        ];
+        let printed = Rejected { rejected }.render(Some(80));
+        let wanted = "\
+LEFT OUT                      REASON            MESSAGE
+EndpointSlice default/web-x7  endpoint_address  endpoint 127.0.0.1: a loopback
+                                                address; it is left out (and 2
+                                                more)
+Service default/web           endpoint_address  port 0: write a number from 1 to
+                                                65535; the port is not served";
+        assert_eq!(printed, wanted, "{printed}");
+        assert_eq!(Rejected { rejected: Vec::new() }.render(None), "Nothing was left out.");
+    }
 }

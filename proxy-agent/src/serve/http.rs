@@ -1,40 +1,27 @@
-//! The two listeners of the agent: health for load balancers and kubelet, metrics for the operator. There is no other.
-//!
-//! One request a connection, answered within a deadline, with small limits: a slow or hostile client holds a connection for
-//! seconds, and never memory; many of them close each other's, never the kubelet's.
+//! What the agent answers of itself: health for load balancers and kubelet, metrics for the operator.
 
 use super::health::{Answer, Health};
+use super::listen::Listener;
 use super::metrics::Metrics;
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use jiff::Timestamp;
-use nix::sys::socket::{setsockopt, sockopt};
-use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 /// What `/proxyMode` answers.
 pub const PROXY_MODE: &str = "sluice";
 
-const NOSNIFF: (header::HeaderName, &str) = (header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(15);
+/// Answers are what their type says.
+pub(super) const NOSNIFF: (HeaderName, HeaderValue) = (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+
 const AGAIN: Duration = Duration::from_secs(1);
-const CONNECTIONS: usize = 128;
-const BACKLOG: u32 = 256;
-const MAX_HEADERS: usize = 64;
-const MAX_REQUEST: usize = 8192;
 
 /// Where to listen; `None` = not at all.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -133,8 +120,8 @@ fn open(
 ) -> Result<(), ServeError> {
     match bind(address, flag) {
         Ok(listener) => {
-            listener.local_addr().into_iter().for_each(bound);
-            tokio::spawn(accept(listener, router, stop.clone()));
+            listener.address().into_iter().for_each(bound);
+            tokio::spawn(serve(listener, router, stop.clone()));
         }
         Err(error @ ServeError::Taken { .. }) if !hard_fail => {
             tracing::error!("{error} (trying again until it is free)");
@@ -155,10 +142,15 @@ async fn open_later(
     while stop.run_until_cancelled(tokio::time::sleep(AGAIN)).await.is_some() {
         if let Ok(listener) = bind(address, flag) {
             tracing::info!(%address, "listening");
-            listener.local_addr().into_iter().for_each(bound);
-            return accept(listener, router, stop).await;
+            listener.address().into_iter().for_each(bound);
+            return serve(listener, router, stop).await;
         }
     }
+}
+
+async fn serve(listener: Listener, router: Router, stop: CancellationToken) {
+    listener.serve(router);
+    stop.cancelled().await;
 }
 
 fn health_routes(facts: Facts) -> Router {
@@ -194,7 +186,7 @@ fn health_response(ok: bool, answer: &Answer) -> (StatusCode, Response) {
 }
 
 async fn configz(State(facts): State<Facts>) -> Response {
-    ([(header::CONTENT_TYPE, "application/json"), NOSNIFF], facts.configz.to_string()).into_response()
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json")), NOSNIFF], facts.configz.to_string()).into_response()
 }
 
 async fn scrape(State(facts): State<Facts>) -> Response {
@@ -207,82 +199,22 @@ async fn scrape(State(facts): State<Facts>) -> Response {
     }
 }
 
-/// 0.0.0.0 means both families, as it does for kube-proxy.
-fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, ServeError> {
-    let result = if address.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED) {
-        match listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, address.port()))) {
-            Err(error) if error.kind() != io::ErrorKind::AddrInUse => listen(address),
-            dual => dual,
-        }
-    } else {
-        listen(address)
-    };
-    result.map_err(|source| match source.kind() {
+fn bind(address: SocketAddr, flag: &'static str) -> Result<Listener, ServeError> {
+    Listener::bind(address).map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => ServeError::Taken { address, flag },
         _ => ServeError::Refused { address, flag, source },
     })
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
-        setsockopt(&socket, sockopt::Ipv6V6Only, &false)?;
-    }
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
-
-async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) {
-    let mut open = Open::default();
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => open.add(tokio::spawn(answer(stream, router.clone())).abort_handle()),
-            // Out of file descriptors, most likely: the next try would fail at once, too.
-            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-        }
-    }
-}
-
-/// The connections that are open, the oldest first. When there are too many, the oldest is closed: whoever keeps many open shuts
-/// nobody out.
-#[derive(Default)]
-struct Open(VecDeque<AbortHandle>);
-
-impl Open {
-    fn add(&mut self, connection: AbortHandle) {
-        self.0.retain(|known| !known.is_finished());
-        if self.0.len() >= CONNECTIONS
-            && let Some(oldest) = self.0.pop_front()
-        {
-            oldest.abort();
-        }
-        self.0.push_back(connection);
-    }
-}
-
-async fn answer(stream: TcpStream, router: Router) {
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .keep_alive(false)
-        .max_headers(MAX_HEADERS)
-        .max_buf_size(MAX_REQUEST)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    // Either the client has its answer, or it is gone or too slow: there is nobody to tell.
-    tokio::time::timeout(CONNECTION_TIMEOUT, connection).await.ok();
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::serve::health::NodeState;
+    use crate::serve::listen::{CONNECTIONS, HEADER_TIMEOUT, MAX_REQUEST};
     use crate::serve::metrics::{MapReading, ReadMaps};
+    use std::net::Ipv4Addr;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
 
     struct NoMaps;
 

@@ -4,6 +4,7 @@
 //! came from and what came before it makes no difference.
 
 mod check;
+mod health;
 mod ip;
 mod node;
 mod rejection;
@@ -12,6 +13,7 @@ mod slice;
 mod store;
 mod unserved;
 
+pub use health::HealthCheck;
 pub use ip::{parse_cidr, parse_ip};
 pub use node::NodeFacts;
 pub use rejection::{BadAddress, RejectReason, Rejection};

@@ -17,6 +17,8 @@ pub struct NodeFacts {
     pub zone: Option<Box<str>>,
     /// The addresses of its pods, in the object's order (S38).
     pub pod_cidrs: Vec<IpNet>,
+    /// Whether the object is there.
+    pub exists: bool,
     /// Whether load balancers may send traffic here (S51): true until the object was seen.
     pub eligible: bool,
 }
@@ -26,7 +28,7 @@ const ZONE: &str = "topology.kubernetes.io/zone";
 
 impl Default for NodeFacts {
     fn default() -> Self {
-        Self { addresses: Vec::new(), zone: None, pod_cidrs: Vec::new(), eligible: true }
+        Self { addresses: Vec::new(), zone: None, pod_cidrs: Vec::new(), exists: false, eligible: true }
     }
 }
 
@@ -41,7 +43,7 @@ impl NodeFacts {
     /// The facts once the object is gone.
     #[must_use]
     pub fn gone(&self) -> Self {
-        Self { addresses: self.addresses.clone(), zone: None, pod_cidrs: self.pod_cidrs.clone(), eligible: false }
+        Self { zone: None, exists: false, eligible: false, ..self.clone() }
     }
 }
 
@@ -57,6 +59,7 @@ pub fn node(object: &objects::Node) -> NodeFacts {
         addresses: of_type("InternalIP").chain(of_type("ExternalIP")).collect(),
         zone: zone.map(|zone| zone.as_str().into()),
         pod_cidrs: object.spec.pod_cidrs.iter().filter_map(|text| parse_cidr(text)).collect(),
+        exists: true,
         eligible: !leaving,
     }
 }

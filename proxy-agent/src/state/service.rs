@@ -35,6 +35,8 @@ pub struct Service {
     pub policies: Policies,
     /// How long a client keeps its endpoint after its last new connection, in seconds (S43); 0 = not at all.
     pub affinity: u32,
+    /// Where load balancers ask for endpoints on this node, if they do (S49).
+    pub health_check: Option<Port>,
     /// What it asks for and does not get.
     pub unserved: UnservedSet,
 }
@@ -100,7 +102,18 @@ pub fn service(object: &objects::Service, rejected: &mut Vec<RejectReason>) -> O
     };
     let (external_ips, load_balancer_ips) =
         if external { (external_ips(object, rejected), load_balancer_ips(object, rejected)) } else { Default::default() };
-    Some(Service { created, v4, v6, external_ips, load_balancer_ips, ports, policies, affinity: affinity(spec), unserved })
+    Some(Service {
+        created,
+        v4,
+        v6,
+        external_ips,
+        load_balancer_ips,
+        ports,
+        policies,
+        affinity: affinity(spec),
+        health_check: health_check(spec),
+        unserved,
+    })
 }
 
 /// The first address of each family (S3). A manifest may give `clusterIP` alone, as users do.
@@ -142,6 +155,12 @@ fn load_balancer_ips(object: &objects::Service, rejected: &mut Vec<RejectReason>
     checked.filter_map(|result| result.map_err(|reason| rejected.push(reason)).ok()).map(Addr::from).collect()
 }
 
+/// As kube-proxy has it: load balancers ask only where the policy makes a difference.
+fn health_check(spec: &objects::ServiceSpec) -> Option<Port> {
+    let asked = spec.service_type == "LoadBalancer" && spec.external_traffic_policy == "Local";
+    port(spec.health_check_node_port).filter(|_| asked)
+}
+
 fn service_port(
     raw: &objects::ServicePort,
     external: bool,
@@ -172,11 +191,8 @@ fn service_port(
 
 fn unserved(object: &objects::Service) -> UnservedSet {
     let spec = &object.spec;
-    [
-        (Unserved::SourceRanges, !spec.load_balancer_source_ranges.is_empty()),
-        (Unserved::HealthCheckNodePort, spec.health_check_node_port != 0),
-    ]
-    .into_iter()
-    .filter_map(|(item, wanted)| wanted.then_some(item))
-    .collect()
+    [(Unserved::SourceRanges, !spec.load_balancer_source_ranges.is_empty())]
+        .into_iter()
+        .filter_map(|(item, wanted)| wanted.then_some(item))
+        .collect()
 }

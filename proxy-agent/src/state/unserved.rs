@@ -10,20 +10,17 @@ pub enum Unserved {
     SourceRanges,
     /// Its SCTP ports are not served.
     Sctp,
-    /// Its health check port is not served.
-    HealthCheckNodePort,
 }
 
 impl Unserved {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::SourceRanges, Self::Sctp, Self::HealthCheckNodePort];
+    pub const ALL: [Self; 2] = [Self::SourceRanges, Self::Sctp];
 
     /// The name in metrics, and in the CLI.
     pub const fn label(self) -> &'static str {
         match self {
             Self::SourceRanges => "load_balancer_source_ranges",
             Self::Sctp => "sctp",
-            Self::HealthCheckNodePort => "health_check_node_port",
         }
     }
 }
@@ -33,7 +30,6 @@ impl fmt::Display for Unserved {
         f.write_str(match self {
             Self::SourceRanges => "source ranges are not enforced: nothing is served from outside",
             Self::Sctp => "SCTP ports are not served",
-            Self::HealthCheckNodePort => "the health check port is not served",
         })
     }
 }

@@ -6,6 +6,7 @@
 pub mod api;
 pub mod event;
 pub mod files;
+mod notice;
 pub mod objects;
 mod start;
 pub mod trouble;
@@ -14,6 +15,7 @@ pub mod yaml;
 pub use api::Api;
 pub use event::{Event, Events, Source};
 pub use files::Files;
-pub use start::start;
+pub use notice::Notice;
+pub use start::{notices, start};
 pub use trouble::{ApiTrouble, FileLine, FileTrouble, Subject, Trouble};
 pub use yaml::{yaml_documents, yaml_error};

@@ -1,9 +1,12 @@
-//! The source that the configuration names.
+//! The source that the configuration names, and the way back to it.
 
-use super::api::{Access, Api};
+use super::api::{self, Access, Api};
 use super::event::{Event, Source};
 use super::files::Files;
+use super::notice::Notice;
 use crate::config::SourceConfig;
+use std::future::Future;
+use std::path::PathBuf;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -13,13 +16,32 @@ const WAITING: usize = 64;
 /// Follows the source. What it sees comes out of the receiver; when that is dropped, the task ends.
 pub fn start(source: &SourceConfig, node_name: &str) -> (mpsc::Receiver<Vec<Event>>, JoinHandle<()>) {
     let (events, receiver) = mpsc::channel(WAITING);
-    let task = match source.clone() {
-        SourceConfig::Manifests(folder) => tokio::spawn(Files::new(folder).follow(events)),
-        SourceConfig::InCluster => tokio::spawn(Api::new(Access::InCluster, node_name.into()).follow(events)),
-        SourceConfig::Kubeconfig(path) => tokio::spawn(Api::new(Access::Kubeconfig(path), node_name.into()).follow(events)),
-        SourceConfig::Master { url, kubeconfig } => {
-            tokio::spawn(Api::new(Access::Master { url, kubeconfig }, node_name.into()).follow(events))
-        }
+    let task = match Way::of(source) {
+        Way::Api(access) => tokio::spawn(Api::new(access, node_name.into()).follow(events)),
+        Way::Files(folder) => tokio::spawn(Files::new(folder).follow(events)),
     };
     (receiver, task)
+}
+
+/// Where notices go, and what sends them on; nothing if there is no API to send them to.
+pub fn notices(source: &SourceConfig, node_name: &str) -> Option<(mpsc::Sender<Notice>, impl Future<Output = ()> + use<>)> {
+    let Way::Api(access) = Way::of(source) else { return None };
+    let (sender, receiver) = mpsc::channel(WAITING);
+    Some((sender, api::send(access, node_name.into(), receiver)))
+}
+
+enum Way {
+    Api(Access),
+    Files(PathBuf),
+}
+
+impl Way {
+    fn of(source: &SourceConfig) -> Self {
+        match source.clone() {
+            SourceConfig::InCluster => Self::Api(Access::InCluster),
+            SourceConfig::Kubeconfig(path) => Self::Api(Access::Kubeconfig(path)),
+            SourceConfig::Master { url, kubeconfig } => Self::Api(Access::Master { url, kubeconfig }),
+            SourceConfig::Manifests(folder) => Self::Files(folder),
+        }
+    }
 }

@@ -7,6 +7,7 @@ mod access;
 mod backoff;
 mod follow;
 mod known;
+mod notices;
 mod trouble;
 
 #[cfg(test)]
@@ -14,3 +15,4 @@ mod tests;
 
 pub use access::Access;
 pub use follow::Api;
+pub use notices::send;

@@ -1,0 +1,101 @@
+//! Settings that change what packets and listeners do.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use sluice_tests::cluster::{POD_CIDR_V4, POD_CIDR_V6};
+use sluice_tests::expect::{self, families_and_protocols};
+use sluice_tests::manifests::node_yaml;
+use sluice_tests::scenario::Target;
+use sluice_tests::traffic::Probe;
+use sluice_tests::{Family, PodNetwork, Scenario, Spec, wait};
+
+const SOON: Duration = Duration::from_secs(2);
+
+fn start(test: &str, flags: &[&str]) -> Result<Scenario> {
+    Scenario::start(test, Spec::new(PodNetwork::Routed), flags)
+}
+
+/// Who the pod on node 0 sees when the outside dials its ClusterIP through that node: the node, or the client itself.
+fn masqueraded(scenario: &Scenario, family: Family) -> Option<bool> {
+    let to = Target::Near.cluster_ip(family);
+    let outcomes = scenario.cluster.outside().probe(Probe::times(sluice_tests::Proto::Tcp, to, 3)).ok()?;
+    let peers: Vec<_> = outcomes.iter().map(|outcome| outcome.result.as_ref().ok().map(|answer| answer.peer.ip())).collect();
+    let node = peers.iter().flatten().filter(|peer| scenario.is_node_address(0, **peer)).count();
+    match (peers.iter().flatten().count(), node) {
+        (3, 3) => Some(true),
+        (3, 0) => Some(false),
+        _ => None,
+    }
+}
+
+fn becomes(scenario: &Scenario, wanted: bool) -> Result<()> {
+    Family::BOTH.into_iter().try_for_each(|family| {
+        let what = format!("{family}: masqueraded: {wanted}");
+        wait::until(SOON, &what, || masqueraded(scenario, family).filter(|found| *found == wanted)).map(drop)
+    })
+}
+
+#[test]
+fn s30_always_masquerades_a_node_port_towards_a_local_endpoint() -> Result<()> {
+    let scenario = start("config-always", &["--masquerade-external", "always"])?;
+    let outside = scenario.cluster.outside();
+    for (family, proto) in families_and_protocols() {
+        let to = scenario.node_port(0, Target::Near, family);
+        let outcomes = outside.probe(Probe::times(proto, to, 5))?;
+        expect::answered_to(&format!("{to} {proto}"), &outcomes, to, &["near"], |_, ip| scenario.is_node_address(0, ip))?;
+    }
+    becomes(&scenario, false).context("a ClusterIP is another matter (S29)")
+}
+
+#[test]
+fn s29_masquerade_all_needs_no_detector() -> Result<()> {
+    becomes(&start("config-all", &["--masquerade-all"])?, true)
+}
+
+#[test]
+fn s38_s54_pod_cidrs_of_the_node_are_followed() -> Result<()> {
+    let scenario = start("config-node-cidr", &["--detect-local-mode", "NodeCIDR"])?;
+    becomes(&scenario, false).context("a node without podCIDRs")?;
+    let node = scenario.cluster.node(0);
+    let yaml = node_yaml(node.name(), &Family::BOTH.map(|family| node.ip(family)));
+    let file = format!("{}.yaml", node.name());
+    scenario.manifests.put(&file, &format!("{yaml}spec:\n  podCIDRs: [\"{POD_CIDR_V4}\", \"{POD_CIDR_V6}\"]\n"))?;
+    becomes(&scenario, true)?;
+    scenario.manifests.put(&file, &yaml)?;
+    becomes(&scenario, false).context("podCIDRs that went")
+}
+
+#[test]
+fn s38_packets_are_told_by_the_device_that_they_come_in_by() -> Result<()> {
+    let mode = ["--detect-local-mode", "InterfaceNamePrefix", "--pod-interface-name-prefix"];
+    becomes(&start("config-prefix", &[mode.as_slice(), &["veth"]].concat())?, true)?;
+    becomes(&start("config-uplink", &[mode.as_slice(), &["eth"]].concat())?, false)
+}
+
+#[test]
+fn s53_configz_and_the_log_tell_what_a_file_means() -> Result<()> {
+    let file = std::env::temp_dir().join(format!("sluice-config-{}.yaml", std::process::id()));
+    let text = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\niptables: {syncPeriod: 1m}\n---\n\
+                apiVersion: sluice.dev/v1alpha1\nkind: SluiceConfiguration\nxdp: \"off\"\n";
+    fs::write(&file, text)?;
+    let started = start("config-file", &["--config", &file.display().to_string()]);
+    fs::remove_file(&file)?;
+    let scenario = started?;
+    let page = scenario.agents[0].page("/configz")?;
+    ensure!(page.status == 200 && page.head.to_lowercase().contains("content-type: application/json"), "{}", page.head);
+    let configz: Value = serde_json::from_str(&page.body)?;
+    let (theirs, ours) = (&configz["kubeproxy.config.k8s.io"], &configz["sluice.dev"]);
+    ensure!(theirs["iptables"]["syncPeriod"] == "1m0s" && theirs["mode"] == "iptables", "{theirs}");
+    ensure!(ours["xdp"] == "off" && ours["masqueradeExternal"] == "always" && !ours["manifests"].is_null(), "{ours}");
+    let log = scenario.agents[0].log();
+    for words in
+        ["field iptables.syncPeriod of the KubeProxyConfiguration has no meaning here", "all traffic from outside is masq"]
+    {
+        ensure!(log.matches(words).count() == 1, "{words}: {log}");
+    }
+    ensure!(scenario.agents[0].page("/proxyMode")?.body == "sluice");
+    Ok(())
+}
