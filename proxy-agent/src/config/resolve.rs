@@ -11,13 +11,18 @@ use super::meaning;
 use super::overrule::Fields;
 use super::settings::{ClusterCidrs, Config, DEFAULT_BPFFS, Detector, Loaded, NodePortAddresses, Note, SourceConfig};
 use super::validate;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 impl RunArgs {
     /// The configuration that these flags, and the file that they name, mean.
     pub fn load(&self) -> Result<Loaded, ConfigError> {
         let file = self.config.as_deref().map(file::read).transpose()?;
         self.resolve(file.as_ref(), &hostname::of_this_host())
+    }
+
+    /// As [`Self::load`], with the file's text and the host's name given; `path` is for messages.
+    pub fn load_text(&self, path: &Path, text: &str, host: &str) -> Result<Loaded, ConfigError> {
+        self.resolve(Some(&file::parse(path, text)?), host)
     }
 
     /// As [`Self::load`], with the file's content and the host's name given.
