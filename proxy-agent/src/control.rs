@@ -4,7 +4,7 @@
 //! proportional to what that event changed.
 
 use crate::compile::Compiler;
-use crate::state::{HealthCheck, NodeFacts, Rejection, State, UnservedSet};
+use crate::state::{HealthCheck, NodeFacts, Rejection, State, UnservedSet, WithoutLocal};
 use crate::table::{Change, WantedService};
 use crate::watch::objects::{Kind, Object, ObjectName};
 use crate::watch::{Event, Subject, Trouble};
@@ -29,6 +29,8 @@ pub struct Control {
     unserved: BTreeMap<ObjectName, UnservedSet>,
     triggers: Vec<(Family, Timestamp)>,
     health_checks: HealthChecks,
+    /// Of Services that have any; by family.
+    without_local: BTreeMap<ObjectName, [WithoutLocal; 2]>,
     pending: Pending,
     counts: Counts,
 }
@@ -79,6 +81,7 @@ impl Control {
             unserved: BTreeMap::new(),
             triggers: Vec::new(),
             health_checks: HealthChecks::new(),
+            without_local: BTreeMap::new(),
             pending: Pending::default(),
             counts: Counts::default(),
         }
@@ -128,7 +131,7 @@ impl Control {
         let compiled = self.compiler.compile(&self.state, &dirty);
         compiled.rejected.iter().for_each(|rejection| self.log_rejection(rejection));
         dirty.iter().for_each(|name| self.log_unserved(name));
-        dirty.iter().for_each(|name| self.note_health_checks(name));
+        dirty.iter().for_each(|name| self.note_local(name));
         compiled.changes
     }
 
@@ -154,6 +157,14 @@ impl Control {
     /// The health checks that Services ask for.
     pub const fn health_checks(&self) -> &HealthChecks {
         &self.health_checks
+    }
+
+    /// How many service ports of a family have a policy Local and no endpoint here.
+    pub fn without_local(&self, family: Family) -> WithoutLocal {
+        self.without_local.values().map(|of| of[family as usize]).fold(WithoutLocal::default(), |sum, of| WithoutLocal {
+            internal: sum.internal + of.internal,
+            external: sum.external + of.external,
+        })
     }
 
     /// What is known of this node.
@@ -233,13 +244,10 @@ impl Control {
         tracing::warn!(reason = rejection.reason.label(), "left out: {rejection}");
     }
 
-    fn note_health_checks(&mut self, name: &ObjectName) {
-        let checks = self.state.health_checks(name);
-        if checks.is_empty() {
-            self.health_checks.remove(name);
-        } else {
-            self.health_checks.insert(name.clone(), checks);
-        }
+    fn note_local(&mut self, name: &ObjectName) {
+        replace(&mut self.health_checks, name, Some(self.state.health_checks(name)).filter(|checks| !checks.is_empty()));
+        let without = self.state.without_local(name);
+        replace(&mut self.without_local, name, Some(without).filter(|without| *without != <[WithoutLocal; 2]>::default()));
     }
 
     /// Says once of each Service what it does not get.
@@ -254,5 +262,12 @@ impl Control {
         } else {
             self.unserved.insert(name.clone(), after);
         }
+    }
+}
+
+fn replace<T>(map: &mut BTreeMap<ObjectName, T>, name: &ObjectName, value: Option<T>) {
+    match value {
+        Some(value) => drop(map.insert(name.clone(), value)),
+        None => drop(map.remove(name)),
     }
 }

@@ -22,6 +22,7 @@ use crate::watch::objects::Kind;
 use crate::watch::{Event, Notice, Subject};
 use ipnet::IpNet;
 use jiff::Timestamp;
+use proxy_common::abi::Family;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -272,6 +273,9 @@ impl App {
         let rejected = publish::rejected(control, &self.program.sync);
         self.metrics.observe_services(control.table().count() as u64, &publish::counts(unserved.into_iter()), &rejected);
         self.metrics.observe_source(control.synced(), connected);
+        for family in [Family::V4, Family::V6] {
+            self.metrics.observe_without_local(family, control.without_local(family));
+        }
         let conditions: Vec<&str> = report.warnings.iter().map(|warning| warning.condition.as_str()).collect();
         self.metrics.observe_degraded(&conditions);
         if let Err(error) = self.publisher.publish(&report) {

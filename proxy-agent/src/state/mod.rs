@@ -13,7 +13,7 @@ mod slice;
 mod store;
 mod unserved;
 
-pub use health::HealthCheck;
+pub use health::{HealthCheck, WithoutLocal};
 pub use ip::{parse_cidr, parse_ip};
 pub use node::NodeFacts;
 pub use rejection::{BadAddress, RejectReason, Rejection};

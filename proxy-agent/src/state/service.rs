@@ -157,7 +157,7 @@ fn load_balancer_ips(object: &objects::Service, rejected: &mut Vec<RejectReason>
 
 /// As kube-proxy has it: load balancers ask only where the policy makes a difference.
 fn health_check(spec: &objects::ServiceSpec) -> Option<Port> {
-    let asked = spec.service_type == "LoadBalancer" && spec.external_traffic_policy == "Local";
+    let asked = spec.service_type == "LoadBalancer" && spec.external_traffic_policy == LOCAL;
     port(spec.health_check_node_port).filter(|_| asked)
 }
 

@@ -15,6 +15,7 @@ pub(super) struct KubeProxy {
     pub endpoint_changes_pending: Gauge,
     pub service_changes: IntCounter,
     pub service_changes_pending: Gauge,
+    pub no_local_endpoints: GaugeVec,
     pub healthz: IntCounterVec,
     pub livez: IntCounterVec,
 }
@@ -30,6 +31,7 @@ impl KubeProxy {
         registry.register(Box::new(this.endpoint_changes_pending.clone()))?;
         registry.register(Box::new(this.service_changes.clone()))?;
         registry.register(Box::new(this.service_changes_pending.clone()))?;
+        registry.register(Box::new(this.no_local_endpoints.clone()))?;
         registry.register(Box::new(this.healthz.clone()))?;
         registry.register(Box::new(this.livez.clone()))?;
         this.show_zeros();
@@ -76,6 +78,13 @@ impl KubeProxy {
                 "kubeproxy_sync_proxy_rules_service_changes_pending",
                 "Changes of Services that are not yet in the tables",
             )?,
+            no_local_endpoints: GaugeVec::new(
+                Opts::new(
+                    "kubeproxy_sync_proxy_rules_no_local_endpoints_total",
+                    "Service ports with a Local traffic policy and endpoints on other nodes alone",
+                ),
+                &["ip_family", "traffic_policy"],
+            )?,
             healthz: IntCounterVec::new(Opts::new("kubeproxy_proxy_healthz_total", "Answers of /healthz"), &["code"])?,
             livez: IntCounterVec::new(Opts::new("kubeproxy_proxy_livez_total", "Answers of /livez"), &["code"])?,
         })
@@ -91,6 +100,9 @@ impl KubeProxy {
             self.network_programming.with_label_values(&[family]);
             self.last_applied.with_label_values(&[family]);
             self.last_queued.with_label_values(&[family]);
+            for policy in ["internal", "external"] {
+                self.no_local_endpoints.with_label_values(&[family, policy]);
+            }
         }
     }
 }

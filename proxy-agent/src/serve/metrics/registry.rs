@@ -4,6 +4,7 @@ use super::family_label;
 use super::kubeproxy::KubeProxy;
 use super::maps::{MapCollector, ReadMaps};
 use super::own::Own;
+use crate::state::WithoutLocal;
 use jiff::Timestamp;
 use prometheus::{IntGaugeVec, Registry, TextEncoder};
 use proxy_common::abi::Family;
@@ -71,6 +72,13 @@ impl Metrics {
             family.since_arrival.iter().for_each(|d| programming.observe(d.as_secs_f64()));
             let network = self.kube_proxy.network_programming.with_label_values(label);
             family.since_trigger.iter().for_each(|d| network.observe(d.as_secs_f64()));
+        }
+    }
+
+    /// Service ports of a family whose policy keeps traffic on a node that has no endpoint of theirs.
+    pub fn observe_without_local(&self, family: Family, without: WithoutLocal) {
+        for (policy, count) in [("internal", without.internal), ("external", without.external)] {
+            self.kube_proxy.no_local_endpoints.with_label_values(&[family_label(family), policy]).set(count as f64);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::maps::{MapName, TableUse};
+use crate::state::WithoutLocal;
 use jiff::Timestamp;
 use proxy_common::abi::{Counter, Family, Hook, Reason};
 use std::collections::BTreeMap;
@@ -108,6 +109,18 @@ fn what_was_queued_is_pending_until_it_is_applied() {
         "sluice_flips_total 7",
     ] {
         assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
+    }
+}
+
+#[test]
+fn ports_without_local_endpoints_stand_by_family_and_policy() {
+    let metrics = full();
+    metrics.observe_without_local(Family::V6, WithoutLocal { internal: 2, external: 1 });
+    let text = metrics.encode().unwrap();
+    for (family, policy, count) in [("IPv6", "internal", 2), ("IPv6", "external", 1), ("IPv4", "internal", 0)] {
+        let labels = format!("{{ip_family=\"{family}\",traffic_policy=\"{policy}\"}}");
+        let line = format!("kubeproxy_sync_proxy_rules_no_local_endpoints_total{labels} {count}\n");
+        assert!(text.contains(&line), "{line} is missing in\n{text}");
     }
 }
 
