@@ -1,6 +1,6 @@
 //! What load balancers may ask of this node's endpoints (S49, S50), and what they would miss here. Read only.
 
-use super::service::ServicePort;
+use super::service::{Service, ServicePort};
 use super::store::State;
 use crate::watch::objects::ObjectName;
 use proxy_common::abi::{Addr, Family, Port};
@@ -47,7 +47,7 @@ impl State {
             let stranded = service.ports.iter().filter(|port| self.is_elsewhere(name, family, port));
             stranded.fold(WithoutLocal::default(), |count, port| WithoutLocal {
                 internal: count.internal + u64::from(service.policies.internal_local),
-                external: count.external + u64::from(service.policies.external_local && port.node_port.is_some()),
+                external: count.external + u64::from(service.policies.external_local && is_external(service, port)),
             })
         })
     }
@@ -71,6 +71,10 @@ impl State {
         let endpoints = slices.flat_map(|slice| &slice.endpoints);
         endpoints.filter(|endpoint| endpoint.local && endpoint.ready).map(|endpoint| endpoint.addr).collect()
     }
+}
+
+fn is_external(service: &Service, port: &ServicePort) -> bool {
+    port.node_port.is_some() || !service.external_ips.is_empty() || !service.load_balancer_ips.is_empty()
 }
 
 #[cfg(test)]
