@@ -27,7 +27,8 @@ const COMPLETE: u64 = 3_000;
 /// The hooks that must see so many.
 const HOOKS: [Program; 3] = [Program::EdgeIngress, Program::EdgeEgress, Program::UplinkXdp];
 const PACKETS_PER_CHANGE: usize = 300;
-const PACKETS_PER_SETTING: usize = 3_000;
+/// How often the settings change while one hook gets its packets: a short run must meet all of them, too.
+const SETTINGS: u64 = 30;
 const PACKETS_PER_EVICTION: usize = 40;
 /// So many that no test reaches the limit.
 const ICMP_PER_SECOND: u32 = 4_000_000;
@@ -46,6 +47,8 @@ struct Run {
     dice: Dice,
     counters: HashMap<(Hook, Reason), (u64, u64)>,
     packets: HashMap<Program, u64>,
+    /// Packets that each hook must see.
+    goal: u64,
     checksums: Checksums,
 }
 
@@ -56,7 +59,6 @@ pub fn run(test: &str, family: Family, seed: u64) -> Result<()> {
 
 /// The same with few packets, which come to tc with a sum over all of them; refusals left out, since those are packets of our own.
 pub fn with_checksums(test: &str, family: Family, seed: u64, checksums: Checksums) -> Result<()> {
-    let packets = if checksums == Checksums::None { PACKETS } else { COMPLETE };
     let rig = Rig::new(test)?;
     let node = Node::build(&rig)?;
     let pins = rig.pins("node");
@@ -65,7 +67,7 @@ pub fn with_checksums(test: &str, family: Family, seed: u64, checksums: Checksum
         let _sockets = listen()?;
         let mut run = Run::start(&node, &pins, family, seed, checksums)?;
         let mut turn = 0;
-        while HOOKS.iter().any(|hook| run.packets.get(hook).is_none_or(|&count| count < packets)) {
+        while HOOKS.iter().any(|hook| run.packets.get(hook).is_none_or(|&count| count < run.goal)) {
             run.turn(turn).with_context(|| format!("seed {seed}, packet {turn}"))?;
             turn += 1;
         }
@@ -86,8 +88,9 @@ impl Run {
         node_maps.set_addresses(&native.addresses)?;
         node_maps.set_devices(&native.devices)?;
         let (counters, packets) = (HashMap::new(), HashMap::new());
+        let goal = if checksums == Checksums::None { PACKETS } else { COMPLETE };
         let talk = Talk::new(family, node.devices);
-        let mut run = Self { kernel, native, tables, node: node_maps, talk, family, dice, counters, packets, checksums };
+        let mut run = Self { kernel, native, tables, node: node_maps, talk, family, dice, counters, packets, goal, checksums };
         run.change_settings()?;
         run.tables.copy_to(&mut run.native)?;
         Ok(run)
@@ -98,7 +101,7 @@ impl Run {
             self.tables.change(&mut self.dice)?;
             self.tables.copy_to(&mut self.native)?;
         }
-        if turn.is_multiple_of(PACKETS_PER_SETTING) {
+        if turn.is_multiple_of((self.goal / SETTINGS) as usize) {
             self.change_settings()?;
         }
         if turn.is_multiple_of(PACKETS_PER_EVICTION) {
