@@ -8,7 +8,7 @@ use aya_ebpf::macros::btf_map;
 use proxy_common::abi::{
     Addr, AddressFlags, Affinity, AffinityKey, Backend, BackendId, BackendState, Bucket, COUNTER_SLOTS, Config, Counter,
     Descriptor, DeviceFlags, Flow, FlowRoom, Frontend, FrontendKey, INTEREST_LEN, PeerKey, PeerValue, ProgramState, Scratch,
-    ServiceId, ServiceName, ServiceWord, SocketState, Tuple,
+    ServiceName, ServiceWord, SocketState, Tuple,
 };
 
 use proxy_common::packet::Parsed;
@@ -17,7 +17,7 @@ const NO_PREALLOC: usize = 1;
 const MMAPABLE: usize = 1 << 10;
 
 #[btf_map]
-pub static FRONTENDS: HashMap<FrontendKey, Frontend, 1024, NO_PREALLOC> = HashMap::new();
+pub static FRONTENDS: HashMap<FrontendKey, Frontend, 1024> = HashMap::new();
 #[btf_map]
 pub static SERVICES: Array<ServiceWord, 1024, MMAPABLE> = Array::new();
 #[btf_map]
@@ -30,7 +30,7 @@ pub static BACKENDS: Array<Backend, 1024, MMAPABLE> = Array::new();
 pub static BACKEND_STATES: Array<BackendState, 1024, MMAPABLE> = Array::new();
 /// Written and read by the agent alone; it stands here so that it is created and pinned with the others.
 #[btf_map]
-pub static NAMES: HashMap<ServiceId, ServiceName, 1024, NO_PREALLOC> = HashMap::new();
+pub static NAMES: Array<ServiceName, 1024, MMAPABLE> = Array::new();
 #[btf_map]
 pub static FLOWS: HashMap<Tuple, Flow, 1024> = HashMap::new();
 #[btf_map]

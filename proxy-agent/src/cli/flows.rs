@@ -109,7 +109,7 @@ pub struct Listing {
 pub fn run(args: &FlowsArgs) -> anyhow::Result<()> {
     let reader = instance::tables(&args.look.bpffs)?;
     let entries = entries(&reader).context("can't read the flow tables")?;
-    let names = reader.names().context("can't read the names of services")?.into_iter().collect();
+    let names = reader.names().collect();
     let filter = Filter { service: args.service.clone(), client: args.client.clone() };
     let listing = Listing::new(&entries, &names, &filter, args.limit, clock()?);
     match args.look.output {

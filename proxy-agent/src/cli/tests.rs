@@ -57,7 +57,7 @@ impl Fixture {
             })
             .collect();
         self.maps.insert_frontends(&entries).unwrap();
-        self.maps.insert_names(&[(ServiceId(id), name)]).unwrap();
+        self.maps.set_name(ServiceId(id), name);
         self.maps.set_service(ServiceId(id), ServiceWord::of(id));
         self.names.insert(ServiceId(id), name);
     }

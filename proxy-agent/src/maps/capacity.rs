@@ -27,6 +27,9 @@ pub struct Capacity {
     pub udp_peers: u32,
 }
 
+/// Room for 32,000 ClusterIPs with a port each, and for 128,000. These entries are allocated ahead of time, 100 bytes each.
+const FRONTENDS: [u64; 2] = [64 << 10, 256 << 10];
+
 /// With 16 GiB and flows that stay for a minute after their end, 1,600 short connections a second fill three quarters of the table.
 const MEMORY_PER_ENTRY: u64 = 64 << 10;
 
@@ -34,10 +37,11 @@ impl Capacity {
     /// Defaults for a machine with `memory` bytes. A flow entry takes about 200 bytes of kernel memory, so that all flow tables
     /// together stay below one percent of it.
     pub fn for_memory(memory: u64) -> Self {
-        let flows = (memory / MEMORY_PER_ENTRY).clamp(16 << 10, 512 << 10) as u32;
+        let entries = memory / MEMORY_PER_ENTRY;
+        let flows = entries.clamp(16 << 10, 512 << 10) as u32;
         Self {
             services: 65_536,
-            frontends: 262_144,
+            frontends: entries.clamp(FRONTENDS[0], FRONTENDS[1]) as u32,
             backends: 524_288,
             slots: 1_048_576,
             descriptors: 131_072,
@@ -107,7 +111,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flows_follow_memory_within_bounds() {
+    fn flows_and_frontends_follow_memory_within_bounds() {
+        let frontends = [1, 6, 1 << 10].map(|gib| Capacity::for_memory(gib << 30).frontends);
+        assert_eq!(frontends, [64 << 10, 96 << 10, 256 << 10]);
         assert_eq!(Capacity::for_memory(1 << 30).flows, 16 << 10);
         assert_eq!(Capacity::for_memory(16 << 30).flows, 256 << 10);
         assert_eq!(Capacity::for_memory(1 << 40).flows, 512 << 10);

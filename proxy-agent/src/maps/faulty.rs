@@ -95,8 +95,8 @@ impl<M: Read> Read for FaultyMaps<M> {
         self.inner.backend_state(id)
     }
 
-    fn names(&self) -> Result<Vec<(ServiceId, ServiceName)>, MapError> {
-        self.inner.names()
+    fn name(&self, id: ServiceId) -> ServiceName {
+        self.inner.name(id)
     }
 
     fn frontends(&self) -> Result<Vec<(FrontendKey, Frontend)>, MapError> {
@@ -135,12 +135,10 @@ impl<M: Maps> Maps for FaultyMaps<M> {
         }
     }
 
-    fn insert_names(&mut self, entries: &[(ServiceId, ServiceName)]) -> Result<(), Partial> {
-        self.batch(MapName::Names, entries, M::insert_names)
-    }
-
-    fn remove_names(&mut self, ids: &[ServiceId]) -> Result<(), Partial> {
-        self.batch(MapName::Names, ids, M::remove_names)
+    fn set_name(&mut self, id: ServiceId, name: ServiceName) {
+        if self.lives() {
+            self.inner.set_name(id, name);
+        }
     }
 
     fn insert_frontends(&mut self, entries: &[(FrontendKey, Frontend)]) -> Result<(), Partial> {

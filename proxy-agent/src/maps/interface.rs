@@ -19,10 +19,15 @@ pub trait Read {
     fn backend(&self, id: BackendId) -> Backend;
     /// An endpoint's state.
     fn backend_state(&self, id: BackendId) -> BackendState;
-    /// All names, in no order.
-    fn names(&self) -> Result<Vec<(ServiceId, ServiceName)>, MapError>;
+    /// Who a service is.
+    fn name(&self, id: ServiceId) -> ServiceName;
     /// All frontends, in no order.
     fn frontends(&self) -> Result<Vec<(FrontendKey, Frontend)>, MapError>;
+
+    /// The services in force, by id.
+    fn in_force(&self) -> impl Iterator<Item = ServiceId> {
+        (0..self.capacity().services).map(ServiceId).filter(|id| self.service(*id) != ServiceWord::NONE)
+    }
 }
 
 /// The tables as `sync` changes them. Stores become visible in the order in which they are made.
@@ -37,10 +42,8 @@ pub trait Maps: Read {
     fn set_backend(&mut self, id: BackendId, backend: Backend);
     /// Writes a backend's state.
     fn set_backend_state(&mut self, id: BackendId, state: BackendState);
-    /// Inserts or replaces names.
-    fn insert_names(&mut self, entries: &[(ServiceId, ServiceName)]) -> Result<(), Partial>;
-    /// Removes names; one that is not there is no error.
-    fn remove_names(&mut self, ids: &[ServiceId]) -> Result<(), Partial>;
+    /// Writes the name of a service that is not in force.
+    fn set_name(&mut self, id: ServiceId, name: ServiceName);
     /// Inserts or replaces frontends.
     fn insert_frontends(&mut self, entries: &[(FrontendKey, Frontend)]) -> Result<(), Partial>;
     /// Removes frontends; one that is not there is no error.

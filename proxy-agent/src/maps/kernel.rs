@@ -6,7 +6,7 @@ use super::sys;
 use super::tables::{HashRead, HashWrite, Tables};
 use super::{Capacity, HashTable, MapError, MapName, Mapping, Partial};
 use bytemuck::Pod;
-use proxy_common::abi::{Frontend, FrontendKey, INTEREST_FRONTEND, ServiceId, ServiceName};
+use proxy_common::abi::{Frontend, FrontendKey, INTEREST_FRONTEND, ServiceId};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -16,7 +16,6 @@ pub type KernelMaps = Tables<Mapping, KernelHashes>;
 /// Pinned hash tables.
 #[derive(Debug)]
 pub struct KernelHashes {
-    names: HashTable<ServiceId, ServiceName>,
     frontends: HashTable<FrontendKey, Frontend>,
     counters: CpuCounters,
     interest: Option<Interest>,
@@ -35,7 +34,6 @@ impl KernelMaps {
     pub fn open(bpffs: &Path, access: Access) -> Result<Self, PinError> {
         pins::check_abi(bpffs)?;
         let hashes = KernelHashes {
-            names: hash(bpffs, MapName::Names, access)?,
             frontends: hash(bpffs, MapName::Frontends, access)?,
             counters: CpuCounters::open(bpffs, MapName::ServiceCounters, access)?,
             interest: if access == Access::Write { Some(Interest::open(bpffs)?) } else { None },
@@ -47,6 +45,7 @@ impl KernelMaps {
             slots: pins::array(bpffs, MapName::Slots, access)?,
             backends: pins::array(bpffs, MapName::Backends, access)?,
             states: pins::array(bpffs, MapName::BackendStates, access)?,
+            names: pins::array(bpffs, MapName::Names, access)?,
             hashes,
         };
         Ok(tables)
@@ -111,24 +110,12 @@ impl KernelHashes {
 }
 
 impl HashRead for KernelHashes {
-    fn names(&self) -> Result<Vec<(ServiceId, ServiceName)>, MapError> {
-        self.names.entries()
-    }
-
     fn frontends(&self) -> Result<Vec<(FrontendKey, Frontend)>, MapError> {
         self.frontends.entries()
     }
 }
 
 impl HashWrite for KernelHashes {
-    fn insert_names(&mut self, entries: &[(ServiceId, ServiceName)]) -> Result<(), Partial> {
-        self.names.insert(entries)
-    }
-
-    fn remove_names(&mut self, ids: &[ServiceId]) -> Result<(), Partial> {
-        self.names.remove(ids)
-    }
-
     fn insert_frontends(&mut self, entries: &[(FrontendKey, Frontend)]) -> Result<(), Partial> {
         if let Some(interest) = &self.interest {
             entries.iter().for_each(|(key, _)| interest.mark(&key.addr, INTEREST_FRONTEND));

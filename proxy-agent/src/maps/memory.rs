@@ -3,7 +3,7 @@
 use super::tables::{HashRead, HashWrite, Tables};
 use super::{Array, Capacity, MapError, MapName, Partial};
 use bytemuck::Pod;
-use proxy_common::abi::{Frontend, FrontendKey, ServiceId, ServiceName};
+use proxy_common::abi::{Frontend, FrontendKey, ServiceId};
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::atomic::AtomicU64;
@@ -19,7 +19,6 @@ pub type MemoryMaps = Tables<Heap, MemoryHashes>;
 #[derive(Clone, Debug)]
 pub struct MemoryHashes {
     capacity: Capacity,
-    names: Shared<ServiceId, ServiceName>,
     frontends: Shared<FrontendKey, Frontend>,
 }
 
@@ -32,7 +31,8 @@ impl MemoryMaps {
             slots: heap(capacity.slots),
             backends: heap(capacity.backends),
             states: heap(capacity.backends),
-            hashes: MemoryHashes { capacity, names: Shared::default(), frontends: Shared::default() },
+            names: heap(capacity.services),
+            hashes: MemoryHashes { capacity, frontends: Shared::default() },
             capacity,
         }
     }
@@ -44,25 +44,12 @@ impl MemoryMaps {
 }
 
 impl HashRead for MemoryHashes {
-    fn names(&self) -> Result<Vec<(ServiceId, ServiceName)>, MapError> {
-        Ok(all(&self.names))
-    }
-
     fn frontends(&self) -> Result<Vec<(FrontendKey, Frontend)>, MapError> {
         Ok(all(&self.frontends))
     }
 }
 
 impl HashWrite for MemoryHashes {
-    fn insert_names(&mut self, entries: &[(ServiceId, ServiceName)]) -> Result<(), Partial> {
-        insert(&self.names, entries, MapName::Names, self.capacity.services)
-    }
-
-    fn remove_names(&mut self, ids: &[ServiceId]) -> Result<(), Partial> {
-        remove(&self.names, ids);
-        Ok(())
-    }
-
     fn insert_frontends(&mut self, entries: &[(FrontendKey, Frontend)]) -> Result<(), Partial> {
         insert(&self.frontends, entries, MapName::Frontends, self.capacity.frontends)
     }

@@ -63,10 +63,8 @@ impl Reader {
     }
 
     /// The names of all services in force.
-    pub fn names(&self) -> Result<Vec<(ServiceId, ServiceName)>, MapError> {
-        let mut names = self.tables.names()?;
-        names.retain(|(id, _)| self.tables.service(*id).descriptor().is_some());
-        Ok(names)
+    pub fn names(&self) -> impl Iterator<Item = (ServiceId, ServiceName)> {
+        self.tables.in_force().map(|id| (id, self.tables.name(id)))
     }
 
     /// Connections to a service since it got its id.
@@ -132,11 +130,11 @@ impl Reader {
     }
 
     fn mapped_usage(&self) -> Result<Vec<TableUse>, MapError> {
-        let (capacity, names) = (self.tables.capacity(), self.names()?);
-        let descriptors = names.iter().filter_map(|(id, _)| self.tables.service(*id).descriptor());
+        let capacity = self.tables.capacity();
+        let descriptors = self.tables.in_force().filter_map(|id| self.tables.service(id).descriptor());
         let slots = descriptors.map(|index| self.tables.descriptor(index).room).sum();
         let backends = (0..capacity.backends).filter(|&id| self.is_backend(id)).count() as u32;
-        let services = names.len() as u32;
+        let services = self.tables.in_force().count() as u32;
         Ok(vec![
             TableUse { map: MapName::Services, used: services, capacity: capacity.services },
             TableUse { map: MapName::Frontends, used: self.tables.frontends()?.len() as u32, capacity: capacity.frontends },

@@ -4,7 +4,7 @@ use super::MapName;
 use super::sys::{ARRAY, HASH, LRU_HASH, MMAPABLE, NO_PREALLOC, PERCPU_ARRAY, Shape};
 use proxy_common::abi::{
     Addr, AddressFlags, Affinity, AffinityKey, Backend, BackendId, BackendState, COUNTER_SLOTS, Config, Counter, Descriptor,
-    DeviceFlags, Flow, FlowRoom, Frontend, FrontendKey, INTEREST_LEN, PeerKey, PeerValue, ServiceId, ServiceName, ServiceWord,
+    DeviceFlags, Flow, FlowRoom, Frontend, FrontendKey, INTEREST_LEN, PeerKey, PeerValue, ServiceName, ServiceWord,
     SocketState, Tuple,
 };
 
@@ -14,13 +14,13 @@ impl MapName {
     /// The map's shape. `max_entries` is 0 where capacity or the object says it.
     pub(super) const fn shape(self) -> Shape {
         match self {
-            Self::Frontends => table::<FrontendKey, Frontend>(HASH, NO_PREALLOC),
+            Self::Frontends => table::<FrontendKey, Frontend>(HASH, 0),
             Self::Services => table::<u32, ServiceWord>(ARRAY, MMAPABLE),
             Self::Descriptors => table::<u32, Descriptor>(ARRAY, MMAPABLE),
             Self::Slots => table::<u32, BackendId>(ARRAY, MMAPABLE),
             Self::Backends => table::<u32, Backend>(ARRAY, MMAPABLE),
             Self::BackendStates => table::<u32, BackendState>(ARRAY, MMAPABLE),
-            Self::Names => table::<ServiceId, ServiceName>(HASH, NO_PREALLOC),
+            Self::Names => table::<u32, ServiceName>(ARRAY, MMAPABLE),
             Self::Flows | Self::FlowsAny => table::<Tuple, Flow>(HASH, 0),
             Self::FlowsSpill | Self::FlowsAnySpill => table::<Tuple, Flow>(LRU_HASH, 0),
             Self::FlowRoom => Shape { max_entries: 2, ..table::<u32, FlowRoom>(ARRAY, MMAPABLE) },

@@ -14,23 +14,18 @@ pub struct Tables<M, H> {
     pub(super) slots: Array<M, BackendId>,
     pub(super) backends: Array<M, Backend>,
     pub(super) states: Array<M, BackendState>,
+    pub(super) names: Array<M, ServiceName>,
     pub(super) hashes: H,
 }
 
 /// Hash tables to look into.
 pub trait HashRead {
-    /// All names.
-    fn names(&self) -> Result<Vec<(ServiceId, ServiceName)>, MapError>;
     /// All frontends.
     fn frontends(&self) -> Result<Vec<(FrontendKey, Frontend)>, MapError>;
 }
 
 /// Hash tables to change.
 pub trait HashWrite: HashRead {
-    /// See [`Maps::insert_names`].
-    fn insert_names(&mut self, entries: &[(ServiceId, ServiceName)]) -> Result<(), Partial>;
-    /// See [`Maps::remove_names`].
-    fn remove_names(&mut self, ids: &[ServiceId]) -> Result<(), Partial>;
     /// See [`Maps::insert_frontends`].
     fn insert_frontends(&mut self, entries: &[(FrontendKey, Frontend)]) -> Result<(), Partial>;
     /// See [`Maps::remove_frontends`].
@@ -64,8 +59,8 @@ impl<M: Memory, H: HashRead> Read for Tables<M, H> {
         self.states.load(id.0)
     }
 
-    fn names(&self) -> Result<Vec<(ServiceId, ServiceName)>, MapError> {
-        self.hashes.names()
+    fn name(&self, id: ServiceId) -> ServiceName {
+        self.names.load(id.0)
     }
 
     fn frontends(&self) -> Result<Vec<(FrontendKey, Frontend)>, MapError> {
@@ -94,12 +89,8 @@ impl<M: Memory, H: HashWrite> Maps for Tables<M, H> {
         self.states.store(id.0, state);
     }
 
-    fn insert_names(&mut self, entries: &[(ServiceId, ServiceName)]) -> Result<(), Partial> {
-        self.hashes.insert_names(entries)
-    }
-
-    fn remove_names(&mut self, ids: &[ServiceId]) -> Result<(), Partial> {
-        self.hashes.remove_names(ids)
+    fn set_name(&mut self, id: ServiceId, name: ServiceName) {
+        self.names.store(id.0, name);
     }
 
     fn insert_frontends(&mut self, entries: &[(FrontendKey, Frontend)]) -> Result<(), Partial> {

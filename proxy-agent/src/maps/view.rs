@@ -51,15 +51,20 @@ pub fn services(tables: &impl Read) -> Result<Vec<ServiceView>, MapError> {
         frontends.entry(frontend.service).or_default().push((key, frontend.kind));
     }
     let mut views: Vec<ServiceView> = tables
-        .names()?
-        .into_iter()
-        .filter(|(id, _)| tables.service(*id).descriptor().is_some())
-        .map(|(id, name)| {
+        .in_force()
+        .map(|id| {
             let mut frontends = frontends.remove(&id).unwrap_or_default();
             frontends.sort_unstable();
             let descriptor = tables.service(id).descriptor().map(|index| tables.descriptor(index)).unwrap_or_default();
             let affinity = descriptor.affinity / 1000;
-            ServiceView { id, name, flags: descriptor.flags, affinity, frontends, backends: backends(tables, &descriptor) }
+            ServiceView {
+                id,
+                name: tables.name(id),
+                flags: descriptor.flags,
+                affinity,
+                frontends,
+                backends: backends(tables, &descriptor),
+            }
         })
         .collect();
     views.sort_unstable_by_key(|view| (view.name, view.id));

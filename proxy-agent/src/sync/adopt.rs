@@ -10,7 +10,8 @@ use super::ranges::{self, Ranges};
 use super::retire::{Retired, Retirements};
 use super::space::Space;
 use super::write;
-use crate::maps::{MapError, Maps, Partial, Read};
+use crate::maps::{MapError, Maps, Read};
+use bytemuck::Zeroable;
 use proxy_common::abi::{
     BackendId, BackendState, Descriptor, Frontend, FrontendKey, Generation, ServiceId, ServiceName, ServiceWord, SlotRange,
 };
@@ -42,18 +43,11 @@ struct Claims {
 impl<M: Maps> Sync<M> {
     /// Takes over the tables as they are.
     pub fn adopt(mut maps: M) -> Result<(Self, Adopted), MapError> {
-        let mut names = maps.names()?;
-        names.sort_unstable_by_key(|(id, _)| *id);
         let mut claims = Claims::new(&maps);
-        let mut damaged = 0;
-        for (id, name) in &names {
-            if maps.service(*id).descriptor().is_some() && !claims.claim(&maps, *id, *name) {
-                damaged += 1;
-            }
-        }
+        let damaged = maps.in_force().filter(|id| !claims.claim(&maps, *id)).count();
         let mut retired = Retirements::default();
         let frontends = take_frontends(&mut maps, &mut claims)?;
-        retire_services(&mut maps, &mut retired, &claims, &names)?;
+        retire_services(&mut maps, &mut retired, &claims);
         let space = claims.space(&mut maps, &mut retired);
         let backends = claims.services.values().map(|service| service.backends.len()).sum();
         let adopted = Adopted { services: claims.services.len(), backends, damaged };
@@ -76,15 +70,15 @@ impl Claims {
     }
 
     /// Takes one service in, with all it holds; `false`, and nothing, if that is not sound or somebody else's.
-    fn claim(&mut self, maps: &impl Read, id: ServiceId, name: ServiceName) -> bool {
-        let capacity = maps.capacity();
+    fn claim(&mut self, maps: &impl Read, id: ServiceId) -> bool {
+        let (capacity, name) = (maps.capacity(), maps.name(id));
         let Some(index) = maps.service(id).descriptor() else { return false };
         let descriptor = maps.descriptor(index);
         let Descriptor { first, room, cluster, local, .. } = descriptor;
         let inside =
             |set: SlotRange| set.count == 0 || set.first >= first && set.count <= room && set.first - first <= room - set.count;
         let sound = id != ServiceId::default()
-            && id.0 < capacity.services
+            && name != ServiceName::zeroed()
             && index < capacity.descriptors
             && inside(cluster)
             && inside(local)
@@ -195,21 +189,18 @@ fn take_frontends(maps: &mut impl Maps, claims: &mut Claims) -> Result<Frontends
     Ok(Frontends::adopt(stay))
 }
 
-/// Words and names of services that do not stay.
-fn retire_services(
-    maps: &mut impl Maps,
-    retired: &mut Retirements,
-    claims: &Claims,
-    names: &[(ServiceId, ServiceName)],
-) -> Result<(), MapError> {
-    let end = maps.capacity().services;
-    let mut gone: Vec<ServiceId> = (0..end).map(ServiceId).filter(|id| maps.service(*id) != ServiceWord::NONE).collect();
-    gone.retain(|id| !claims.ids.contains(id));
-    gone.iter().for_each(|id| maps.set_service(*id, ServiceWord::NONE));
-    gone.extend(names.iter().map(|(id, _)| *id).filter(|id| !claims.ids.contains(id)));
-    gone.sort_unstable();
-    gone.dedup();
-    let (known, beyond): (Vec<_>, Vec<_>) = gone.into_iter().partition(|id| id.0 != 0 && id.0 < end);
-    known.into_iter().for_each(|id| retired.push(Retired::Service(id)));
-    maps.remove_names(&beyond).map_err(|Partial { error, .. }| error)
+/// Words of services that do not stay. A name without a word is what an agent left that was killed before the id was free.
+fn retire_services(maps: &mut impl Maps, retired: &mut Retirements, claims: &Claims) {
+    for id in (0..maps.capacity().services).map(ServiceId).filter(|id| !claims.ids.contains(id)) {
+        let clean = maps.service(id) == ServiceWord::NONE && maps.name(id) == ServiceName::zeroed();
+        if clean {
+            continue;
+        }
+        maps.set_service(id, ServiceWord::NONE);
+        if id == ServiceId::default() {
+            maps.set_name(id, ServiceName::zeroed());
+        } else {
+            retired.push(Retired::Service(id));
+        }
+    }
 }

@@ -111,12 +111,14 @@ impl<M: Maps> Sync<M> {
 
     /// One pass over `changes`. Says whether FRONTENDS has room that it had not before.
     fn round(&mut self, changes: Vec<Change>, applied: &mut Applied) -> bool {
-        let mut round = self.prepare(changes, applied);
-        self.name_new(&mut round, applied);
+        let round = self.prepare(changes, applied);
         if round.steps.iter().any(|step| !step.plan.comes.is_empty()) {
             self.maps.set_backend_state(BackendId::default(), BackendState(self.space.generation));
         }
         for step in &round.steps {
+            if step.plan.before.is_none() {
+                self.maps.set_name(step.plan.id, step.wanted.name);
+            }
             write::write(&mut self.maps, &mut self.retired, &step.plan);
             applied.flips += usize::from(step.plan.flip.is_some());
         }
@@ -177,22 +179,6 @@ impl<M: Maps> Sync<M> {
     fn given_up(&self, wanted: &WantedService) -> impl Iterator<Item = FrontendKey> {
         let held = self.services.get(&wanted.name).map_or(&[][..], |service| &service.frontends);
         held.iter().copied().filter(|key| wanted.frontends.binary_search_by_key(key, |(key, _)| *key).is_err())
-    }
-
-    /// Names stand before anything else of a service, so that an agent that comes after this one knows it.
-    fn name_new(&mut self, round: &mut Round, applied: &mut Applied) {
-        let new = round.steps.iter().filter(|step| step.plan.before.is_none());
-        let new: Vec<(ServiceId, ServiceName)> = new.map(|step| (step.plan.id, step.wanted.name)).collect();
-        let mut rest = &new[..];
-        while let Err(partial) = self.maps.insert_names(rest) {
-            let (id, _) = rest[partial.done];
-            rest = &rest[partial.done + 1..];
-            let Some(at) = round.steps.iter().position(|step| step.plan.id == id) else { continue };
-            let step = round.steps.remove(at);
-            plan::undo(&mut self.space, &step.plan);
-            round.comes.retain(|(_, frontend)| frontend.service != id);
-            self.reject(Change::Set(step.wanted), partial.error, applied);
-        }
     }
 
     /// Takes note of what the tables hold after a round in which some frontends failed.

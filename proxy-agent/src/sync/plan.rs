@@ -79,15 +79,6 @@ pub fn plan(space: &mut Space, held: Option<&Service>, wanted: &WantedService) -
     }
 }
 
-/// Gives back what a plan took that was never written.
-pub fn undo(space: &mut Space, plan: &Plan) {
-    plan.comes.iter().for_each(|(held, _)| space.backends.give(held.id.0));
-    undo_flip(space, plan.flip);
-    if plan.before.is_none() {
-        space.services.give(plan.id.0);
-    }
-}
-
 fn flip(space: &mut Space, before: Option<InForce>, shape: &Shape, same: bool) -> Result<Option<InForce>, MapError> {
     if same {
         return Ok(None);

@@ -4,14 +4,17 @@ use super::Sync;
 use super::retire::Retired;
 use crate::maps::{Maps, Partial};
 use bytemuck::Zeroable;
-use proxy_common::abi::{Backend, BackendId, BackendState, Descriptor, ServiceId};
+use proxy_common::abi::{Backend, BackendId, BackendState, Descriptor, ServiceId, ServiceName};
 
 impl<M: Maps> Sync<M> {
     pub(super) fn release(&mut self, free: Vec<Retired>) {
         let mut services = Vec::new();
         for retired in free {
             match retired {
-                Retired::Service(id) => services.push(id),
+                Retired::Service(id) => {
+                    self.maps.set_name(id, ServiceName::zeroed());
+                    services.push(id);
+                }
                 Retired::Descriptor(index) => {
                     self.maps.set_descriptor(index, Descriptor::default());
                     self.space.descriptors.give(index);
@@ -30,11 +33,11 @@ impl<M: Maps> Sync<M> {
         self.release_services(&services);
     }
 
-    /// A service id is free once its name is gone and its counter is zero; one that resists waits for the next grace period.
+    /// A service id is free once its counter is zero; one that resists waits for the next grace period.
     fn release_services(&mut self, ids: &[ServiceId]) {
         let mut rest = ids;
         while !rest.is_empty() {
-            let done = match self.maps.remove_names(rest).and_then(|()| self.maps.clear_counters(rest)) {
+            let done = match self.maps.clear_counters(rest) {
                 Ok(()) => rest.len(),
                 Err(Partial { done, error }) => {
                     tracing::warn!(%error, "a service's id cannot be freed yet");

@@ -5,7 +5,9 @@ use crate::maps::{FaultyMaps, MemoryMaps, Read};
 use crate::sync::Sync;
 use crate::table::{Change, WantedService};
 use proptest::prelude::*;
-use proxy_common::abi::{Addr, BackendId, BackendState, Descriptor, FrontendKey, ServiceFlags, ServiceName, SlotRange};
+use proxy_common::abi::{
+    Addr, BackendId, BackendState, Descriptor, FrontendKey, ServiceFlags, ServiceId, ServiceName, SlotRange,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a program finds under a frontend: the addresses it chooses from, of both sets, and flags.
@@ -73,14 +75,16 @@ fn copy(maps: &MemoryMaps) -> MemoryMaps {
     use crate::maps::Maps;
     let mut copy = MemoryMaps::new(maps.capacity());
     let capacity = maps.capacity();
-    (0..capacity.services).map(proxy_common::abi::ServiceId).for_each(|id| copy.set_service(id, maps.service(id)));
+    for id in (0..capacity.services).map(ServiceId) {
+        copy.set_service(id, maps.service(id));
+        copy.set_name(id, maps.name(id));
+    }
     (0..capacity.descriptors).for_each(|index| copy.set_descriptor(index, maps.descriptor(index)));
     (0..capacity.slots).for_each(|slot| copy.set_slot(slot, maps.slot(slot)));
     for id in (0..capacity.backends).map(BackendId) {
         copy.set_backend(id, maps.backend(id));
         copy.set_backend_state(id, maps.backend_state(id));
     }
-    copy.insert_names(&maps.names().expect("memory")).expect("as large");
     copy.insert_frontends(&maps.frontends().expect("memory")).expect("as large");
     copy
 }
@@ -143,7 +147,7 @@ proptest! {
                 2 => maps.set_slot(at % capacity.slots, BackendId(a % 300)),
                 3 => maps.set_backend(BackendId(at % capacity.backends), Backend { addr: Addr::v4_word(a), port: Port::new(1), flags: BackendFlags(b as u16), generation: Generation(c) }),
                 4 => maps.set_backend_state(BackendId(at % capacity.backends), BackendState(a)),
-                5 => drop(maps.insert_names(&[(ServiceId(at % 40), name((a % 9) as u8))])),
+                5 => maps.set_name(ServiceId(at % 40), name((a % 9) as u8)),
                 _ => drop(maps.insert_frontends(&[(key(7, (a % 9) as u8), Frontend { service: ServiceId(at % 40), kind: FrontendKind(b) })])),
             }
         }

@@ -3,10 +3,12 @@
 use crate::maps::{Capacity, MemoryMaps, Read, services};
 use crate::sync::Sync;
 use crate::table::{Change, WantedBackend, WantedService};
+use bytemuck::Zeroable;
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 use proxy_common::abi::{
-    Addr, BackendId, BackendState, Family, FrontendKey, FrontendKind, Generation, Port, Proto, ServiceFlags, ServiceName,
+    Addr, BackendId, BackendState, Family, FrontendKey, FrontendKind, Generation, Port, Proto, ServiceFlags, ServiceId,
+    ServiceName,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -147,5 +149,6 @@ pub fn expect_empty(sync: Sync<MemoryMaps>) {
     assert!((0..capacity.slots).all(|slot| maps.slot(slot) == BackendId::default()));
     assert!((1..capacity.backends).all(|id| bytemuck::bytes_of(&maps.backend(BackendId(id))).iter().all(|byte| *byte == 0)));
     assert!((0..capacity.descriptors).all(|index| maps.descriptor(index) == Default::default()));
-    assert_eq!((maps.names().map(|all| all.len()), maps.frontends().map(|all| all.len())), (Ok(0), Ok(0)));
+    assert!((0..capacity.services).all(|id| maps.name(ServiceId(id)) == ServiceName::zeroed()));
+    assert_eq!((maps.in_force().count(), maps.frontends().map(|all| all.len())), (0, Ok(0)));
 }
