@@ -1,10 +1,13 @@
 //! Scripts of what a cluster says and what stands in the table then: `golden/*.txt`, readable as documentation.
 //!
 //! A script has sections. `-- apply --` holds YAML; `-- delete --` names objects, one a line; what follows is expected of the
-//! control plane since the section before: `-- changes --`, `-- table --`, `-- rejected --`, `-- unserved --`. Whatever the
+//! control plane since the section before: `-- changes --`, `-- operations --` (on the maps, those after the grace period below a
+//! line), `-- table --`, `-- rejected --`, `-- unserved --`. Whatever the
 //! script, its last objects give the same table in any order, nothing changes when they come again, nothing is left when they
 //! are deleted, and the table is the same when they come back. After each step the maps hold what the table says.
 //! `SLUICE_GOLDEN=write` writes what came out into the scripts.
+
+mod recording;
 
 use proxy_agent::control::Control;
 use proxy_agent::maps::{Capacity, MemoryMaps, services};
@@ -14,6 +17,7 @@ use proxy_agent::watch::Event;
 use proxy_agent::watch::files::parse;
 use proxy_agent::watch::objects::{Kind, Object, ObjectName};
 use proxy_common::abi::{BackendState, Family, FrontendKind, ServiceFlags, ServiceName};
+use recording::Recording;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -64,6 +68,7 @@ fn run(script: &str) -> String {
             "apply" => world.apply(body),
             "delete" => world.delete(body),
             "changes" => changes(&std::mem::take(&mut world.changes)),
+            "operations" => std::mem::take(&mut world.operations),
             "table" => table(&world.control),
             "rejected" => world.control.rejections().iter().map(|rejection| format!("{rejection}\n")).collect(),
             "unserved" => unserved(&world.control),
@@ -82,9 +87,10 @@ fn run(script: &str) -> String {
 /// A control plane and the objects that it was told of.
 struct World {
     control: Control,
-    sync: Sync<MemoryMaps>,
+    sync: Sync<Recording<MemoryMaps>>,
     objects: BTreeMap<(Kind, ObjectName), Object>,
     changes: Vec<Change>,
+    operations: String,
 }
 
 impl World {
@@ -93,18 +99,24 @@ impl World {
         for kind in Kind::ALL {
             control.on_event(Event::Synced(kind), Instant::now());
         }
-        let (sync, _) = Sync::adopt(MemoryMaps::new(CAPACITY)).unwrap();
-        Self { control, sync, objects: BTreeMap::new(), changes: Vec::new() }
+        let (sync, _) = Sync::adopt(Recording::new(MemoryMaps::new(CAPACITY))).unwrap();
+        Self { control, sync, objects: BTreeMap::new(), changes: Vec::new(), operations: String::new() }
     }
 
     /// What changed, once it stands in the maps.
     fn take(&mut self) -> Vec<Change> {
         let changes = self.control.take_changes();
+        let before = self.sync.maps().lines().len();
         assert_eq!(self.sync.apply(changes.clone()).rejected, []);
+        let at_once = self.sync.maps().lines().len();
         if let Some(token) = self.sync.retired_pending() {
             self.sync.grace_ended(token);
         }
-        assert_eq!(in_maps(self.sync.maps()), table(&self.control), "maps and table");
+        let lines = self.sync.maps().lines();
+        let (now, later) = (&lines[before..at_once], &lines[at_once..]);
+        let line = if later.is_empty() { &[][..] } else { &["(grace period)".to_owned()] };
+        self.operations = [now, line, later].concat().iter().map(|line| format!("{line}\n")).collect();
+        assert_eq!(in_maps(self.sync.maps().inner()), table(&self.control), "maps and table");
         changes
     }
 
