@@ -36,6 +36,10 @@ const SOON: Duration = Duration::from_millis(200);
 /// How often it is written when nothing changes, and how soon something that failed is tried again.
 const EVENTUALLY: Duration = Duration::from_secs(10);
 
+/// Events that are put in force together at most: what comes while one round is written waits for the next, so that a flood neither
+/// costs a flip for each event nor keeps the first of them waiting.
+const ROUND: usize = 16_384;
+
 /// A running agent.
 pub struct App {
     program: Program<KernelMaps>,
@@ -180,7 +184,9 @@ impl App {
     }
 
     fn on_events(&mut self, mut events: Vec<Event>) {
-        while let Ok(more) = self.events.try_recv() {
+        while events.len() < ROUND
+            && let Ok(more) = self.events.try_recv()
+        {
             events.extend(more);
         }
         self.inputs.last_event = Some(Timestamp::now());

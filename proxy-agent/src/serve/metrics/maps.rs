@@ -1,11 +1,14 @@
 //! Metrics that are read out of the maps when somebody scrapes.
 
-use crate::maps::{FLOW_TABLES, Reader, TableUse};
+use super::forecast::Trend;
+use crate::maps::{FLOW_TABLES, MapName, Reader, TableUse};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{IntCounterVec, IntGaugeVec, Opts};
+use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec, Opts};
 use proxy_common::abi::{Counter, Hook, Reason};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 /// Reads the maps for one scrape. What can't be read is left out.
 pub trait ReadMaps: Send + Sync {
@@ -45,6 +48,7 @@ impl ReadMaps for Reader {
 pub(super) struct MapCollector {
     source: Arc<dyn ReadMaps>,
     descs: Vec<Desc>,
+    trends: Mutex<BTreeMap<MapName, Trend>>,
 }
 
 struct Families {
@@ -53,6 +57,7 @@ struct Families {
     calls: IntCounterVec,
     entries: IntGaugeVec,
     capacity: IntGaugeVec,
+    full: GaugeVec,
     flows: IntGaugeVec,
 }
 
@@ -68,15 +73,19 @@ impl Families {
             )?,
             entries: IntGaugeVec::new(Opts::new("sluice_map_entries", "Entries of a map in use"), &["map"])?,
             capacity: IntGaugeVec::new(Opts::new("sluice_map_capacity", "Entries that fit into a map"), &["map"])?,
+            full: GaugeVec::new(
+                Opts::new("sluice_map_full_seconds", "Time until a map is full at the pace of the last hour"),
+                &["map"],
+            )?,
             flows: IntGaugeVec::new(Opts::new("sluice_flows", "Entries of flows; a flow has two"), &["map"])?,
         })
     }
 
-    fn collectors(&self) -> [&dyn Collector; 6] {
-        [&self.packets, &self.bytes, &self.calls, &self.entries, &self.capacity, &self.flows]
+    fn collectors(&self) -> [&dyn Collector; 7] {
+        [&self.packets, &self.bytes, &self.calls, &self.entries, &self.capacity, &self.full, &self.flows]
     }
 
-    fn fill(&self, reading: &MapReading) {
+    fn fill(&self, reading: &MapReading, trends: &mut BTreeMap<MapName, Trend>, now: Instant) {
         for Counted { hook, reason, counter } in &reading.counters {
             if *hook == Hook::Socket {
                 self.calls.with_label_values(&[reason.label()]).inc_by(counter.packets);
@@ -90,6 +99,8 @@ impl Families {
             let map = table.map.as_str();
             self.entries.with_label_values(&[map]).set(i64::from(table.used));
             self.capacity.with_label_values(&[map]).set(i64::from(table.capacity));
+            let left = trends.entry(table.map).or_default().seconds_left(now, table.used, table.capacity);
+            self.full.with_label_values(&[map]).set(left);
             if FLOW_TABLES.contains(&table.map) {
                 self.flows.with_label_values(&[map]).set(i64::from(table.used));
             }
@@ -101,7 +112,7 @@ impl MapCollector {
     pub fn new(source: Arc<dyn ReadMaps>) -> prometheus::Result<Self> {
         let families = Families::new()?;
         let descs = families.collectors().iter().flat_map(|c| c.desc()).cloned().collect();
-        Ok(Self { source, descs })
+        Ok(Self { source, descs, trends: Mutex::default() })
     }
 }
 
@@ -112,7 +123,8 @@ impl Collector for MapCollector {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let Ok(families) = Families::new() else { return Vec::new() };
-        families.fill(&self.source.read());
+        let mut trends = self.trends.lock().unwrap_or_else(PoisonError::into_inner);
+        families.fill(&self.source.read(), &mut trends, Instant::now());
         families.collectors().iter().flat_map(|c| c.collect()).collect()
     }
 }

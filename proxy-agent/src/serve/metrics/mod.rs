@@ -6,6 +6,7 @@
 //!
 //! docs/metrics.md lists each one; a test holds that list and the registry together.
 
+mod forecast;
 mod kubeproxy;
 mod label;
 mod maps;
