@@ -11,6 +11,7 @@ use crate::watch::{Event, Subject, Trouble};
 use jiff::Timestamp;
 use proxy_common::abi::Family;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Instant;
 
 /// The health checks that load balancers ask for, by Service (S49).
@@ -107,6 +108,16 @@ impl Control {
                 }
             }
         }
+    }
+
+    /// Takes in the addresses of this node's devices.
+    pub fn set_device_addresses(&mut self, addresses: Vec<IpAddr>) {
+        self.state.set_device_addresses(addresses, &mut self.dirty);
+    }
+
+    /// Whether something is to be compiled.
+    pub fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty()
     }
 
     /// Whether Services and EndpointSlices have been delivered in full (S11).

@@ -1,5 +1,6 @@
 //! The wanted table: plain values between `compile` and `sync`. No ids here, no kernel, no Kubernetes.
 
+use ipnet::IpNet;
 use proxy_common::abi::{Addr, BackendState, FrontendKey, FrontendKind, Port, ServiceFlags, ServiceName};
 
 /// One service port in one family as it shall be.
@@ -13,6 +14,8 @@ pub struct WantedService {
     pub flags: ServiceFlags,
     /// How long a client keeps its backend after its last new connection, in seconds (S43); 0 = not at all.
     pub affinity: u32,
+    /// Who may dial its load balancer's addresses, sorted, each once (S24); `None` = everybody.
+    pub sources: Option<Vec<IpNet>>,
     /// What clients dial, sorted by key. Each key stands in one service alone: `compile` has settled conflicts (S9).
     pub frontends: Vec<(FrontendKey, FrontendKind)>,
     /// Every endpoint that serves, sorted by address and port, each once. The state says in which sets one is that new
@@ -47,13 +50,14 @@ impl WantedService {
     /// A service port of policies Cluster, the newest of all.
     pub fn new(name: ServiceName, frontends: Vec<(FrontendKey, FrontendKind)>, backends: Vec<WantedBackend>) -> Self {
         let flags = ServiceFlags::ENDPOINTS.when(backends.iter().any(|backend| backend.state.is_chosen()));
-        Self { name, age: Age::from(None), flags, affinity: 0, frontends, backends }
+        Self { name, age: Age::from(None), flags, affinity: 0, sources: None, frontends, backends }
     }
 
     /// Whether the two are alike but for frontends.
     pub fn differs_in_frontends_alone(&self, other: &Self) -> bool {
-        let Self { name, age, flags, affinity, frontends: _, backends } = self;
-        (name, age, flags, affinity, backends) == (&other.name, &other.age, &other.flags, &other.affinity, &other.backends)
+        let Self { name, age, flags, affinity, sources, frontends: _, backends } = self;
+        (name, age, flags, affinity, sources, backends)
+            == (&other.name, &other.age, &other.flags, &other.affinity, &other.sources, &other.backends)
     }
 }
 

@@ -180,8 +180,7 @@ proptest! {
             let endpoints = seen(&slices, wanted.name.name(), wanted.name.family(), port);
             let has = wanted.frontends.iter().any(|(_, kind)| kind.is_external());
             prop_assert!(claims || !has);
-            let restricted = !service.spec.load_balancer_source_ranges.is_empty();
-            prop_assert_eq!(found(&wanted), expected(&endpoints, service, claims && !restricted, zone));
+            prop_assert_eq!(found(&wanted), expected(&endpoints, service, claims, zone));
         }
     }
 }

@@ -30,6 +30,7 @@ const CAPACITY: Capacity = Capacity {
     backends: 512,
     slots: 2048,
     descriptors: 1024,
+    source_ranges: 512,
     flows: 0,
     flows_spill: 0,
     flows_any: 0,
@@ -199,7 +200,7 @@ fn in_maps(maps: &MemoryMaps) -> String {
             WantedBackend { addr: held.addr, port: held.port, local: held.local, state: held.state }
         });
         let wanted = WantedService::new(view.name, view.frontends, backends.collect());
-        service(&WantedService { flags: view.flags, affinity: view.affinity, ..wanted })
+        service(&WantedService { flags: view.flags, affinity: view.affinity, sources: view.sources, ..wanted })
     });
     held.collect()
 }
@@ -223,6 +224,10 @@ fn service(service: &WantedService) -> String {
     }
     if service.affinity > 0 {
         writeln!(text, "  affinity: {} s", service.affinity).unwrap();
+    }
+    if let Some(sources) = &service.sources {
+        let nets: Vec<String> = sources.iter().map(ToString::to_string).collect();
+        writeln!(text, "  load balancer from: {}", if nets.is_empty() { "nowhere".to_owned() } else { nets.join(", ") }).unwrap();
     }
     let two = flags.has(ServiceFlags::INTERNAL_LOCAL) || flags.has(ServiceFlags::EXTERNAL_LOCAL);
     text.extend(service.backends.iter().map(|held| backend(held, two)));

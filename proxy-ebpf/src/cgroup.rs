@@ -25,7 +25,7 @@ pub fn connect<F: Family>(ctx: &SockAddrContext) -> i32 {
     let Some(proto) = protocol(ctx) else { return ALLOW };
     let (addr, port) = (F::addr(ctx.sock_addr), sockaddr::port(ctx.sock_addr));
     let mut env = Kernel::new(ctx.as_ptr());
-    match lb::connect(&mut env, caller(ctx), addr, port, proto) {
+    match lb::connect(&mut env, caller(ctx, F::bound(ctx.sock_addr)), addr, port, proto) {
         Dialled::Untouched => {
             forget(ctx);
             ALLOW
@@ -46,7 +46,7 @@ pub fn connect<F: Family>(ctx: &SockAddrContext) -> i32 {
 pub fn sendmsg<F: Family>(ctx: &SockAddrContext) -> i32 {
     let (addr, port) = (F::addr(ctx.sock_addr), sockaddr::port(ctx.sock_addr));
     let mut env = Kernel::new(ctx.as_ptr());
-    match lb::send(&mut env, caller(ctx), addr, port) {
+    match lb::send(&mut env, caller(ctx, F::sends_from(ctx.sock_addr)), addr, port) {
         Sent::Untouched => ALLOW,
         Sent::Refused(reason) => refuse(reason),
         Sent::To(addr, port, reason) => {
@@ -62,7 +62,7 @@ pub fn sendmsg<F: Family>(ctx: &SockAddrContext) -> i32 {
 pub fn recvmsg<F: Family>(ctx: &SockAddrContext) -> i32 {
     let (addr, port) = (F::addr(ctx.sock_addr), sockaddr::port(ctx.sock_addr));
     let env = Kernel::new(ctx.as_ptr());
-    if let Some((addr, port)) = lb::receive(&env, caller(ctx), remembered(ctx), addr, port) {
+    if let Some((addr, port)) = lb::receive(&env, caller(ctx, Addr::ANY_V6), remembered(ctx), addr, port) {
         set::<F>(ctx, &addr, port);
         count(Hook::Socket, Reason::Reply, 0);
     }
@@ -92,9 +92,9 @@ fn protocol(ctx: &SockAddrContext) -> Option<Proto> {
 }
 
 #[inline(always)]
-fn caller(ctx: &SockAddrContext) -> Caller {
+fn caller(ctx: &SockAddrContext, source: Addr) -> Caller {
     // SAFETY: the hook's own context.
-    unsafe { Caller { netns: bpf_get_netns_cookie(ctx.as_ptr()), socket: bpf_get_socket_cookie(ctx.as_ptr()) } }
+    unsafe { Caller { netns: bpf_get_netns_cookie(ctx.as_ptr()), socket: bpf_get_socket_cookie(ctx.as_ptr()), source } }
 }
 
 #[inline(always)]

@@ -3,16 +3,18 @@
 use crate::kernel;
 use crate::maps::{
     self, AFFINITY, BACKEND_STATES, BACKENDS, CONFIG, DESCRIPTORS, DEVICES, FLOW_ROOM, FLOWS, FLOWS_ANY, FLOWS_ANY_SPILL,
-    FLOWS_SPILL, FRONTENDS, NODE_ADDRESSES, PROGRAM_STATE, SEED, SERVICE_COUNTERS, SERVICES, SLOTS, UDP_PEERS,
+    FLOWS_SPILL, FRONTENDS, NODE_ADDRESSES, PROGRAM_STATE, SEED, SERVICE_COUNTERS, SERVICES, SLOTS, SOURCE_RANGES,
+    UDP_PEERS,
 };
 use crate::route;
+use aya_ebpf::btf_maps::lpm_trie::Key;
 use aya_ebpf::helpers::generated::{bpf_get_prandom_u32, bpf_ktime_get_coarse_ns, bpf_loop};
 use core::ffi::c_void;
 use core::ptr;
 use proxy_common::abi::{
     Addr, AddressFlags, Affinity, AffinityKey, Backend, BackendId, BackendState, Config, Descriptor, DeviceFlags, Flow,
     FlowRoom, Frontend, FrontendKey, INTEREST_ANSWERS, INTEREST_DIALLED, NextHop, PeerKey, PeerValue, ServiceId, ServiceWord,
-    Tuple,
+    Source, Tuple,
 };
 use proxy_common::lb::{self, Class, Env, FlowTable, InsertError, Step};
 
@@ -99,6 +101,11 @@ impl Env for Kernel {
     #[inline(always)]
     fn backend_state(&self, id: BackendId) -> BackendState {
         BACKEND_STATES.get(id.0).copied().unwrap_or_default()
+    }
+
+    #[inline(always)]
+    fn allows(&self, source: &Source) -> bool {
+        SOURCE_RANGES.get(&Key::new(Source::BITS, *source)).is_some()
     }
 
     #[inline(always)]

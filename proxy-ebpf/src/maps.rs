@@ -3,12 +3,12 @@
 
 use aya_ebpf::Global;
 use aya_ebpf::bindings::bpf_fib_lookup;
-use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, SkStorage};
+use aya_ebpf::btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, SkStorage};
 use aya_ebpf::macros::btf_map;
 use proxy_common::abi::{
     Addr, AddressFlags, Affinity, AffinityKey, Backend, BackendId, BackendState, Bucket, COUNTER_SLOTS, Config, Counter,
     Descriptor, DeviceFlags, Flow, FlowRoom, Frontend, FrontendKey, INTEREST_LEN, PeerKey, PeerValue, ProgramState, Scratch,
-    ServiceName, ServiceWord, SocketState, Tuple,
+    ServiceName, ServiceWord, SocketState, Source, Tuple,
 };
 
 use proxy_common::packet::Parsed;
@@ -28,6 +28,9 @@ pub static SLOTS: Array<BackendId, 1024, MMAPABLE> = Array::new();
 pub static BACKENDS: Array<Backend, 1024, MMAPABLE> = Array::new();
 #[btf_map]
 pub static BACKEND_STATES: Array<BackendState, 1024, MMAPABLE> = Array::new();
+/// The values say nothing.
+#[btf_map]
+pub static SOURCE_RANGES: LpmTrie<Source, u8, 1024> = LpmTrie::new();
 /// Written and read by the agent alone; it stands here so that it is created and pinned with the others.
 #[btf_map]
 pub static NAMES: Array<ServiceName, 1024, MMAPABLE> = Array::new();

@@ -10,6 +10,10 @@ pub trait Family {
     fn addr(ctx: *mut bpf_sock_addr) -> Addr;
     /// Replaces the address.
     fn set_addr(ctx: *mut bpf_sock_addr, addr: &Addr);
+    /// At a connect: the address that the socket is bound to; unspecified if to none.
+    fn bound(ctx: *mut bpf_sock_addr) -> Addr;
+    /// At a datagram with an address: the one that it is sent from, as far as the socket or the call says so; else unspecified.
+    fn sends_from(ctx: *mut bpf_sock_addr) -> Addr;
 }
 
 /// Hooks for IPv4 addresses.
@@ -28,6 +32,18 @@ impl Family for V4 {
     fn set_addr(ctx: *mut bpf_sock_addr, addr: &Addr) {
         // SAFETY: a writable field of the hook's context.
         unsafe { ptr::write_volatile(&raw mut (*ctx).user_ip4, addr.as_v4_word()) }
+    }
+
+    #[inline(always)]
+    fn bound(ctx: *mut bpf_sock_addr) -> Addr {
+        // SAFETY: a field of the hook's own socket, which is always there.
+        Addr::v4_word(unsafe { (*(*ctx).__bindgen_anon_1.sk).src_ip4 })
+    }
+
+    #[inline(always)]
+    fn sends_from(ctx: *mut bpf_sock_addr) -> Addr {
+        // SAFETY: a field of the hook's context.
+        Addr::v4_word(unsafe { (*ctx).msg_src_ip4 })
     }
 }
 
@@ -55,6 +71,33 @@ impl Family for V6 {
             ptr::write_volatile(&raw mut (*ctx).user_ip6[2], c);
             ptr::write_volatile(&raw mut (*ctx).user_ip6[3], d);
         }
+    }
+
+    #[inline(always)]
+    fn bound(ctx: *mut bpf_sock_addr) -> Addr {
+        // SAFETY: fields of the hook's own socket, which is always there and allows loads of 4 bytes.
+        Addr::v6_words(unsafe {
+            let socket = (*ctx).__bindgen_anon_1.sk;
+            [
+                ptr::read_volatile(&raw const (*socket).src_ip6[0]),
+                ptr::read_volatile(&raw const (*socket).src_ip6[1]),
+                ptr::read_volatile(&raw const (*socket).src_ip6[2]),
+                ptr::read_volatile(&raw const (*socket).src_ip6[3]),
+            ]
+        })
+    }
+
+    #[inline(always)]
+    fn sends_from(ctx: *mut bpf_sock_addr) -> Addr {
+        // SAFETY: fields of the hook's context, which allows loads of 4 bytes.
+        Addr::v6_words(unsafe {
+            [
+                ptr::read_volatile(&raw const (*ctx).msg_src_ip6[0]),
+                ptr::read_volatile(&raw const (*ctx).msg_src_ip6[1]),
+                ptr::read_volatile(&raw const (*ctx).msg_src_ip6[2]),
+                ptr::read_volatile(&raw const (*ctx).msg_src_ip6[3]),
+            ]
+        })
     }
 }
 

@@ -11,6 +11,7 @@ use crate::table::Change;
 use crate::watch::Event;
 use jiff::Timestamp;
 use proxy_common::abi::Family;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -64,6 +65,14 @@ impl<M: Maps> Program<M> {
         }
         if self.control.synced() {
             self.write(pending.since.unwrap_or(now));
+        }
+    }
+
+    /// The addresses of this node's devices are these.
+    pub fn on_device_addresses(&mut self, addresses: Vec<IpAddr>, now: Instant) {
+        self.control.set_device_addresses(addresses);
+        if self.control.synced() && self.control.is_dirty() {
+            self.write(now);
         }
     }
 

@@ -129,7 +129,8 @@ impl App {
         let notices = tasks.notify(&config);
         let servers = HealthServers::new(config.node_name.clone(), health.clone());
         let health_addresses = node.health_addresses();
-        let control = Control::new(&config.node_name);
+        let mut control = Control::new(&config.node_name);
+        control.set_device_addresses(node.addresses());
         let program = Program::new(control, sync, move |token| grace.begin(token), health.clone(), metrics.clone(), fault);
         let inputs = Inputs::new(&config, node.cgroup(), listening);
         Ok(Self {
@@ -235,6 +236,7 @@ impl App {
         }
         let result = self.node.observe(observation);
         self.note(result);
+        self.program.on_device_addresses(self.node.addresses(), Instant::now());
         self.health_addresses = self.node.health_addresses();
         self.answer_health_checks();
         self.dirty = true;

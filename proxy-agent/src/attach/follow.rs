@@ -135,6 +135,14 @@ impl Node {
         node::health_addresses(&self.tables(), &self.serve)
     }
 
+    /// The addresses of the node's devices that others can reach, and the one it was told to have; sorted.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        let mut addresses: Vec<IpAddr> = node::addresses(&self.facts).chain(self.node_ip).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses
+    }
+
     /// The folder of the cgroup that is served.
     pub fn cgroup(&self) -> &Path {
         self.attachments.cgroup()
@@ -153,8 +161,12 @@ impl Node {
     }
 
     fn tables(&self) -> NodeTables {
-        let primary: Vec<IpAddr> = self.node_ip.into_iter().chain(self.object.addresses.iter().copied()).collect();
-        node::tables(&self.facts, &primary, &self.serve, &self.detector, &self.attachments.xdp_devices())
+        node::tables(&self.facts, &self.named(), &self.serve, &self.detector, &self.attachments.xdp_devices())
+    }
+
+    /// What counts as primary before anything that the devices say.
+    fn named(&self) -> Vec<IpAddr> {
+        self.node_ip.into_iter().chain(self.object.addresses.iter().copied()).collect()
     }
 
     fn write_tables(&mut self) -> Result<(), FollowError> {
@@ -179,6 +191,7 @@ impl Node {
             check_sockets: u32::from(self.ports.check_sockets),
             icmp_per_second: ICMP_PER_SECOND,
             masquerade: self.masquerade,
+            primary: node::primary_addresses(&self.facts, &self.named()),
             zero: 0,
         });
     }

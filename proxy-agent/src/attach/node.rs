@@ -81,6 +81,16 @@ fn cidr(net: IpNet) -> Cidr {
     Cidr::new(Addr::from(net.addr()), net.prefix_len() + mapped)
 }
 
+/// The node's primary addresses, per family; unspecified where none is known. `object` says what comes first.
+pub fn primary_addresses(facts: &Facts, object: &[IpAddr]) -> [Addr; 2] {
+    [Family::V4, Family::V6].map(|family| primary(facts, object, family).map_or(family.any(), Addr::from))
+}
+
+/// The addresses that others can reach the node at (S24).
+pub fn addresses(facts: &Facts) -> impl Iterator<Item = IpAddr> + '_ {
+    local(facts).filter(|addr| is_global(*addr))
+}
+
 fn primary(facts: &Facts, object: &[IpAddr], family: Family) -> Option<IpAddr> {
     let of_object = object.iter().copied().find(|addr| addr.is_ipv4() == (family == Family::V4));
     of_object.or_else(|| facts.default_source(family))

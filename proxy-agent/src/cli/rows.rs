@@ -1,6 +1,7 @@
 //! What the views of the tables look like in rows and in JSON: addresses and words where maps have bytes and bits.
 
 use crate::maps::{BackendView, ServiceView};
+use ipnet::IpNet;
 use proxy_common::abi::{Addr, BackendState, Family, FrontendKey, FrontendKind, Port, Proto, ServiceFlags, ServiceName};
 use serde::Serialize;
 use std::net::{IpAddr, SocketAddr};
@@ -36,6 +37,8 @@ pub struct ServiceRow {
     pub external_traffic_policy: &'static str,
     /// How long a client keeps its endpoint, in seconds; 0 = not at all.
     pub affinity_seconds: u32,
+    /// Prefixes that may dial its load balancer's addresses; none if everybody may.
+    pub source_ranges: Option<Vec<IpNet>>,
     /// What clients dial, ClusterIPs first.
     pub frontends: Vec<FrontendRow>,
     /// Where connections go, sorted by address.
@@ -152,6 +155,7 @@ impl From<&ServiceView> for ServiceRow {
             internal_traffic_policy: policy(ServiceFlags::INTERNAL_LOCAL),
             external_traffic_policy: policy(ServiceFlags::EXTERNAL_LOCAL),
             affinity_seconds: view.affinity,
+            source_ranges: view.sources.clone(),
             frontends,
             backends,
         }

@@ -208,7 +208,17 @@ fn policies(entry: &Entry) -> String {
     let policies =
         named.into_iter().filter(|(_, policy)| *policy != "Cluster").map(|(kind, policy)| format!("{kind} {policy}"));
     let seconds = entry.row.affinity_seconds;
-    lines(policies.chain((seconds > 0).then(|| format!("affinity {}", duration(u64::from(seconds) * 1000)))))
+    let affinity = (seconds > 0).then(|| format!("affinity {}", duration(u64::from(seconds) * 1000)));
+    lines(policies.chain(affinity).chain(sources(entry)))
+}
+
+/// Who may dial the load balancer's addresses, if not everybody may.
+fn sources(entry: &Entry) -> Vec<String> {
+    match entry.row.source_ranges.as_deref() {
+        None => Vec::new(),
+        Some([]) => vec!["from nowhere".to_owned()],
+        Some(nets) => nets.iter().map(|net| format!("from {net}")).collect(),
+    }
 }
 
 /// How many endpoints take new connections, of how many that serve.

@@ -5,7 +5,7 @@ use super::filter::Filter;
 use super::output::Format;
 use super::status::{PinnedLink, Status, Table};
 use super::{backends, flows, services};
-use crate::maps::{Capacity, Maps, MemoryMaps, Read, ServiceView};
+use crate::maps::{Capacity, Maps, MemoryMaps, Read, ServiceView, source_range};
 use crate::serve::report::{Device, Rejection, Report, ServiceNote, Source, Unserved, Warning};
 use bytemuck::Zeroable;
 use jiff::Timestamp;
@@ -37,7 +37,7 @@ impl Fixture {
         let first = self.next_slot;
         let flags = ServiceFlags::ENDPOINTS.when(chosen > 0);
         let cluster = SlotRange { first, count: chosen };
-        self.maps.set_descriptor(id, Descriptor { first, room, cluster, local: SlotRange::default(), flags, affinity: 0 });
+        self.maps.set_descriptor(id, Descriptor { first, room, cluster, flags, ..Descriptor::default() });
         for (place, (address, local, chosen)) in backends.iter().enumerate() {
             let backend = BackendId(self.next_backend);
             let SocketParts { addr, port } = parts(address);
@@ -68,6 +68,14 @@ impl Fixture {
         let flags = held.flags.with(ServiceFlags::EXTERNAL_LOCAL);
         let local = SlotRange { first: held.first, count: 1 };
         self.maps.set_descriptor(id, Descriptor { local, flags, affinity: 10_800_000, ..held });
+    }
+
+    /// Its load balancer is for these sources alone.
+    fn restrict(&mut self, id: u32, sources: &[&str]) {
+        let set = RangeSet(id);
+        let ranges: Vec<_> = sources.iter().map(|text| source_range(set, text.parse().unwrap())).collect();
+        self.maps.insert_source_ranges(&ranges).unwrap();
+        self.maps.set_descriptor(id, Descriptor { sources: set, ..self.maps.descriptor(id) });
     }
 
     fn views(&self) -> Vec<ServiceView> {
@@ -108,6 +116,8 @@ fn cluster() -> Fixture {
     );
     fixture.make_local(1);
     fixture.make_local(2);
+    fixture.restrict(1, &["203.0.113.0/24", "10.0.0.0/8"]);
+    fixture.restrict(2, &[]);
     fixture.add(
         3,
         name("kube-system", "kube-dns", "dns", Proto::UDP, Family::V4),

@@ -7,6 +7,7 @@ mod backends;
 mod claims;
 mod compiler;
 mod ports;
+mod sources;
 mod topology;
 
 pub use compiler::{Compiled, Compiler};

@@ -1,6 +1,7 @@
 //! What one Service wants in the table, before conflicts with others are settled.
 
 use super::backends::{Endpoints, Needed, any_usable, backends, endpoints};
+use super::sources::sources;
 use crate::state::{Policies, RejectReason, Service, ServicePort, State};
 use crate::table::{Age, WantedService};
 use crate::watch::objects::ObjectName;
@@ -26,6 +27,7 @@ pub fn ports(state: &State, name: &ObjectName, service: &Service, rejected: &mut
                 age: Age::from(service.created),
                 flags: flags(service.policies, &endpoints),
                 affinity: service.affinity,
+                sources: sources(state, service, family, &frontends),
                 backends: backends(&endpoints, needed(service.policies, &frontends), zone),
                 frontends,
             });

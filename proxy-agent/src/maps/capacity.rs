@@ -15,6 +15,8 @@ pub struct Capacity {
     pub slots: u32,
     /// Descriptors: one in force for each service, the rest for changes.
     pub descriptors: u32,
+    /// Source ranges of all service ports.
+    pub source_ranges: u32,
     /// Entries of TCP flows, two each.
     pub flows: u32,
     /// Entries of TCP flows that found no room there.
@@ -45,6 +47,7 @@ impl Capacity {
             backends: 524_288,
             slots: 1_048_576,
             descriptors: 131_072,
+            source_ranges: 262_144,
             flows,
             flows_spill: flows / 2,
             flows_any: flows / 2,
@@ -67,6 +70,7 @@ impl Capacity {
             MapName::Backends | MapName::BackendStates => self.backends,
             MapName::Slots => self.slots,
             MapName::Descriptors => self.descriptors,
+            MapName::SourceRanges => self.source_ranges,
             MapName::Flows => self.flows,
             MapName::FlowsSpill => self.flows_spill,
             MapName::FlowsAny => self.flows_any,
@@ -90,6 +94,7 @@ impl Capacity {
             MapName::Backends | MapName::BackendStates => self.backends = entries,
             MapName::Slots => self.slots = entries,
             MapName::Descriptors => self.descriptors = entries,
+            MapName::SourceRanges => self.source_ranges = entries,
             MapName::Flows => self.flows = entries,
             MapName::FlowsSpill => self.flows_spill = entries,
             MapName::FlowsAny => self.flows_any = entries,

@@ -3,7 +3,7 @@
 use super::{Capacity, MapError, MapName, Maps, Partial, Read};
 use nix::errno::Errno;
 use proxy_common::abi::{
-    Backend, BackendId, BackendState, Descriptor, Frontend, FrontendKey, ServiceId, ServiceName, ServiceWord,
+    Backend, BackendId, BackendState, Descriptor, Frontend, FrontendKey, ServiceId, ServiceName, ServiceWord, SourceRange,
 };
 
 /// Decides which operations on hash tables fail: told the table and how many entries were tried before, it names the error.
@@ -102,6 +102,10 @@ impl<M: Read> Read for FaultyMaps<M> {
     fn frontends(&self) -> Result<Vec<(FrontendKey, Frontend)>, MapError> {
         self.inner.frontends()
     }
+
+    fn source_ranges(&self) -> Result<Vec<SourceRange>, MapError> {
+        self.inner.source_ranges()
+    }
 }
 
 impl<M: Maps> Maps for FaultyMaps<M> {
@@ -147,6 +151,14 @@ impl<M: Maps> Maps for FaultyMaps<M> {
 
     fn remove_frontends(&mut self, keys: &[FrontendKey]) -> Result<(), Partial> {
         self.batch(MapName::Frontends, keys, M::remove_frontends)
+    }
+
+    fn insert_source_ranges(&mut self, ranges: &[SourceRange]) -> Result<(), Partial> {
+        self.batch(MapName::SourceRanges, ranges, M::insert_source_ranges)
+    }
+
+    fn remove_source_ranges(&mut self, ranges: &[SourceRange]) -> Result<(), Partial> {
+        self.batch(MapName::SourceRanges, ranges, M::remove_source_ranges)
     }
 
     fn clear_counters(&mut self, ids: &[ServiceId]) -> Result<(), Partial> {

@@ -1,4 +1,4 @@
-//! One hash table of the kernel: typed keys and values over a descriptor, read and written in batches.
+//! One hash table or trie of the kernel: typed keys and values over a descriptor, read and written in batches.
 
 use super::sys::{self, Cursor};
 use super::{MapError, MapName, Partial};
@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 
-/// A hash table, or a least-recently-used one.
+/// A hash table, a least-recently-used one, or a trie, whose keys it walks as they are.
 #[derive(Debug)]
 pub struct HashTable<K, V> {
     fd: OwnedFd,
@@ -109,7 +109,8 @@ impl<K: Pod, V: Pod> HashTable<K, V> {
 
     fn error(&self, call: &'static str, errno: Errno) -> MapError {
         match errno {
-            Errno::E2BIG => MapError::Full { map: self.map, capacity: self.capacity },
+            // A trie says ENOSPC (`trie_update_elem` in kernel/bpf/lpm_trie.c).
+            Errno::E2BIG | Errno::ENOSPC => MapError::Full { map: self.map, capacity: self.capacity },
             errno => MapError::Kernel { map: self.map, call, errno },
         }
     }

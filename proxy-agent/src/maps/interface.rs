@@ -2,7 +2,7 @@
 
 use super::{Capacity, MapError, Partial};
 use proxy_common::abi::{
-    Backend, BackendId, BackendState, Descriptor, Frontend, FrontendKey, ServiceId, ServiceName, ServiceWord,
+    Backend, BackendId, BackendState, Descriptor, Frontend, FrontendKey, ServiceId, ServiceName, ServiceWord, SourceRange,
 };
 
 /// The tables as they stand.
@@ -23,6 +23,8 @@ pub trait Read {
     fn name(&self, id: ServiceId) -> ServiceName;
     /// All frontends, in no order.
     fn frontends(&self) -> Result<Vec<(FrontendKey, Frontend)>, MapError>;
+    /// All source ranges, in no order.
+    fn source_ranges(&self) -> Result<Vec<SourceRange>, MapError>;
 
     /// The services in force, by id.
     fn in_force(&self) -> impl Iterator<Item = ServiceId> {
@@ -48,6 +50,10 @@ pub trait Maps: Read {
     fn insert_frontends(&mut self, entries: &[(FrontendKey, Frontend)]) -> Result<(), Partial>;
     /// Removes frontends; one that is not there is no error.
     fn remove_frontends(&mut self, keys: &[FrontendKey]) -> Result<(), Partial>;
+    /// Inserts source ranges into sets that no descriptor in force names.
+    fn insert_source_ranges(&mut self, ranges: &[SourceRange]) -> Result<(), Partial>;
+    /// Removes source ranges; one that is not there is no error.
+    fn remove_source_ranges(&mut self, ranges: &[SourceRange]) -> Result<(), Partial>;
     /// Sets the connection counters of services to zero.
     fn clear_counters(&mut self, ids: &[ServiceId]) -> Result<(), Partial>;
 }

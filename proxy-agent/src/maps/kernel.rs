@@ -6,7 +6,7 @@ use super::sys;
 use super::tables::{HashRead, HashWrite, Tables};
 use super::{Capacity, HashTable, MapError, MapName, Mapping, Partial};
 use bytemuck::Pod;
-use proxy_common::abi::{Frontend, FrontendKey, INTEREST_FRONTEND, ServiceId};
+use proxy_common::abi::{Frontend, FrontendKey, INTEREST_FRONTEND, ServiceId, SourceRange};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -17,6 +17,7 @@ pub type KernelMaps = Tables<Mapping, KernelHashes>;
 #[derive(Debug)]
 pub struct KernelHashes {
     frontends: HashTable<FrontendKey, Frontend>,
+    source_ranges: HashTable<SourceRange, u8>,
     counters: CpuCounters,
     interest: Option<Interest>,
 }
@@ -35,6 +36,7 @@ impl KernelMaps {
         pins::check_abi(bpffs)?;
         let hashes = KernelHashes {
             frontends: hash(bpffs, MapName::Frontends, access)?,
+            source_ranges: hash(bpffs, MapName::SourceRanges, access)?,
             counters: CpuCounters::open(bpffs, MapName::ServiceCounters, access)?,
             interest: if access == Access::Write { Some(Interest::open(bpffs)?) } else { None },
         };
@@ -52,7 +54,7 @@ impl KernelMaps {
     }
 }
 
-/// Opens a pinned hash table.
+/// Opens a pinned hash table or trie.
 pub(super) fn hash<K: Pod, V: Pod>(bpffs: &Path, map: MapName, access: Access) -> Result<HashTable<K, V>, PinError> {
     let (fd, shape) = pins::open(bpffs, map.as_str(), map.shape(), access)?;
     Ok(HashTable::new(fd, map, shape.max_entries))
@@ -113,6 +115,10 @@ impl HashRead for KernelHashes {
     fn frontends(&self) -> Result<Vec<(FrontendKey, Frontend)>, MapError> {
         self.frontends.entries()
     }
+
+    fn source_ranges(&self) -> Result<Vec<SourceRange>, MapError> {
+        Ok(self.source_ranges.entries()?.into_iter().map(|(range, _)| range).collect())
+    }
 }
 
 impl HashWrite for KernelHashes {
@@ -125,6 +131,15 @@ impl HashWrite for KernelHashes {
 
     fn remove_frontends(&mut self, keys: &[FrontendKey]) -> Result<(), Partial> {
         self.frontends.remove(keys)
+    }
+
+    fn insert_source_ranges(&mut self, ranges: &[SourceRange]) -> Result<(), Partial> {
+        let entries: Vec<(SourceRange, u8)> = ranges.iter().map(|range| (*range, 0)).collect();
+        self.source_ranges.insert(&entries)
+    }
+
+    fn remove_source_ranges(&mut self, ranges: &[SourceRange]) -> Result<(), Partial> {
+        self.source_ranges.remove(ranges)
     }
 
     fn clear_counters(&mut self, ids: &[ServiceId]) -> Result<(), Partial> {

@@ -3,7 +3,7 @@
 use super::tables::{HashRead, HashWrite, Tables};
 use super::{Array, Capacity, MapError, MapName, Partial};
 use bytemuck::Pod;
-use proxy_common::abi::{Frontend, FrontendKey, ServiceId};
+use proxy_common::abi::{Frontend, FrontendKey, ServiceId, SourceRange};
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::atomic::AtomicU64;
@@ -20,6 +20,7 @@ pub type MemoryMaps = Tables<Heap, MemoryHashes>;
 pub struct MemoryHashes {
     capacity: Capacity,
     frontends: Shared<FrontendKey, Frontend>,
+    source_ranges: Shared<SourceRange, ()>,
 }
 
 impl MemoryMaps {
@@ -32,7 +33,7 @@ impl MemoryMaps {
             backends: heap(capacity.backends),
             states: heap(capacity.backends),
             names: heap(capacity.services),
-            hashes: MemoryHashes { capacity, frontends: Shared::default() },
+            hashes: MemoryHashes { capacity, frontends: Shared::default(), source_ranges: Shared::default() },
             capacity,
         }
     }
@@ -47,6 +48,10 @@ impl HashRead for MemoryHashes {
     fn frontends(&self) -> Result<Vec<(FrontendKey, Frontend)>, MapError> {
         Ok(all(&self.frontends))
     }
+
+    fn source_ranges(&self) -> Result<Vec<SourceRange>, MapError> {
+        Ok(lock(&self.source_ranges).keys().copied().collect())
+    }
 }
 
 impl HashWrite for MemoryHashes {
@@ -56,6 +61,16 @@ impl HashWrite for MemoryHashes {
 
     fn remove_frontends(&mut self, keys: &[FrontendKey]) -> Result<(), Partial> {
         remove(&self.frontends, keys);
+        Ok(())
+    }
+
+    fn insert_source_ranges(&mut self, ranges: &[SourceRange]) -> Result<(), Partial> {
+        let entries: Vec<(SourceRange, ())> = ranges.iter().map(|range| (*range, ())).collect();
+        insert(&self.source_ranges, &entries, MapName::SourceRanges, self.capacity.source_ranges)
+    }
+
+    fn remove_source_ranges(&mut self, ranges: &[SourceRange]) -> Result<(), Partial> {
+        remove(&self.source_ranges, ranges);
         Ok(())
     }
 

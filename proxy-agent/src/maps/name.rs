@@ -33,6 +33,8 @@ names! {
     BackendStates = "BACKEND_STATES",
     /// Who service ids are.
     Names = "NAMES",
+    /// Who may dial load balancers' addresses.
+    SourceRanges = "SOURCE_RANGES",
     /// TCP flows.
     Flows = "FLOWS",
     /// TCP flows that found no room there.

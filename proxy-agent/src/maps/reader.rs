@@ -138,6 +138,11 @@ impl Reader {
         Ok(vec![
             TableUse { map: MapName::Services, used: services, capacity: capacity.services },
             TableUse { map: MapName::Frontends, used: self.tables.frontends()?.len() as u32, capacity: capacity.frontends },
+            TableUse {
+                map: MapName::SourceRanges,
+                used: self.tables.source_ranges()?.len() as u32,
+                capacity: capacity.source_ranges,
+            },
             TableUse { map: MapName::Backends, used: backends, capacity: capacity.backends },
             TableUse { map: MapName::Slots, used: slots, capacity: capacity.slots },
             TableUse { map: MapName::Descriptors, used: services, capacity: capacity.descriptors },

@@ -1,11 +1,11 @@
 //! What each map is, as the agent's types have it; the object's definitions and the pins are held against it.
 
 use super::MapName;
-use super::sys::{ARRAY, HASH, LRU_HASH, MMAPABLE, NO_PREALLOC, PERCPU_ARRAY, Shape};
+use super::sys::{ARRAY, HASH, LPM_TRIE, LRU_HASH, MMAPABLE, NO_PREALLOC, PERCPU_ARRAY, Shape};
 use proxy_common::abi::{
     Addr, AddressFlags, Affinity, AffinityKey, Backend, BackendId, BackendState, COUNTER_SLOTS, Config, Counter, Descriptor,
     DeviceFlags, Flow, FlowRoom, Frontend, FrontendKey, INTEREST_LEN, PeerKey, PeerValue, ServiceName, ServiceWord,
-    SocketState, Tuple,
+    SocketState, SourceRange, Tuple,
 };
 
 const SK_STORAGE: u32 = 24;
@@ -21,6 +21,7 @@ impl MapName {
             Self::Backends => table::<u32, Backend>(ARRAY, MMAPABLE),
             Self::BackendStates => table::<u32, BackendState>(ARRAY, MMAPABLE),
             Self::Names => table::<u32, ServiceName>(ARRAY, MMAPABLE),
+            Self::SourceRanges => table::<SourceRange, u8>(LPM_TRIE, NO_PREALLOC),
             Self::Flows | Self::FlowsAny => table::<Tuple, Flow>(HASH, 0),
             Self::FlowsSpill | Self::FlowsAnySpill => table::<Tuple, Flow>(LRU_HASH, 0),
             Self::FlowRoom => Shape { max_entries: 2, ..table::<u32, FlowRoom>(ARRAY, MMAPABLE) },

@@ -25,6 +25,8 @@ pub const ARRAY: u32 = 2;
 pub const PERCPU_ARRAY: u32 = 6;
 /// BPF_MAP_TYPE_LRU_HASH.
 pub const LRU_HASH: u32 = 9;
+/// BPF_MAP_TYPE_LPM_TRIE.
+pub const LPM_TRIE: u32 = 11;
 /// BPF_MAP_TYPE_ARRAY_OF_MAPS.
 pub const ARRAY_OF_MAPS: u32 = 12;
 /// BPF_F_NO_PREALLOC.
@@ -170,14 +172,17 @@ fn batch(command: libc::c_long, map: &impl AsFd, keys: u64, values: u64, count: 
     bpf(command, &mut attr).map(drop).map_err(|errno| refused(&attr, errno))
 }
 
-/// How far a walk over a hash table has come.
+/// How far a walk over a table has come: the kernel writes four bytes there for a hash table, and a whole key for a trie.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cursor {
-    at: Option<u64>,
+    at: Option<[u64; CURSOR]>,
     ended: bool,
 }
 
-/// Reads the next entries of a hash table into `keys` and `values`, which are as long as each other, and says how many; 0 is the
+/// Words of the largest key.
+const CURSOR: usize = 5;
+
+/// Reads the next entries of a hash table or a trie into `keys` and `values`, which are as long as each other, and says how many; 0 is the
 /// end. ENOSPC: the next bucket holds more than fits.
 pub fn next_batch<K: Pod, V: Pod>(
     map: &impl AsFd,
@@ -185,11 +190,12 @@ pub fn next_batch<K: Pod, V: Pod>(
     keys: &mut [K],
     values: &mut [V],
 ) -> Result<usize, Errno> {
+    const { assert!(size_of::<K>() <= size_of::<[u64; CURSOR]>()) };
     assert_eq!(size_of_val(keys) / size_of::<K>(), size_of_val(values) / size_of::<V>());
     if cursor.ended {
         return Ok(0);
     }
-    let mut next = 0u64;
+    let mut next = [0u64; CURSOR];
     let mut attr = BatchAttr {
         from: cursor.at.as_ref().map_or(0, address),
         to: address_mut(&mut next),

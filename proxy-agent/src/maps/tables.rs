@@ -2,7 +2,7 @@
 
 use super::{Array, Capacity, MapError, Maps, Memory, Partial, Read};
 use proxy_common::abi::{
-    Backend, BackendId, BackendState, Descriptor, Frontend, FrontendKey, ServiceId, ServiceName, ServiceWord,
+    Backend, BackendId, BackendState, Descriptor, Frontend, FrontendKey, ServiceId, ServiceName, ServiceWord, SourceRange,
 };
 
 /// Mapped arrays in memories `M`, hash tables `H`.
@@ -22,6 +22,8 @@ pub struct Tables<M, H> {
 pub trait HashRead {
     /// All frontends.
     fn frontends(&self) -> Result<Vec<(FrontendKey, Frontend)>, MapError>;
+    /// All source ranges.
+    fn source_ranges(&self) -> Result<Vec<SourceRange>, MapError>;
 }
 
 /// Hash tables to change.
@@ -30,6 +32,10 @@ pub trait HashWrite: HashRead {
     fn insert_frontends(&mut self, entries: &[(FrontendKey, Frontend)]) -> Result<(), Partial>;
     /// See [`Maps::remove_frontends`].
     fn remove_frontends(&mut self, keys: &[FrontendKey]) -> Result<(), Partial>;
+    /// See [`Maps::insert_source_ranges`].
+    fn insert_source_ranges(&mut self, ranges: &[SourceRange]) -> Result<(), Partial>;
+    /// See [`Maps::remove_source_ranges`].
+    fn remove_source_ranges(&mut self, ranges: &[SourceRange]) -> Result<(), Partial>;
     /// See [`Maps::clear_counters`].
     fn clear_counters(&mut self, ids: &[ServiceId]) -> Result<(), Partial>;
 }
@@ -66,6 +72,10 @@ impl<M: Memory, H: HashRead> Read for Tables<M, H> {
     fn frontends(&self) -> Result<Vec<(FrontendKey, Frontend)>, MapError> {
         self.hashes.frontends()
     }
+
+    fn source_ranges(&self) -> Result<Vec<SourceRange>, MapError> {
+        self.hashes.source_ranges()
+    }
 }
 
 impl<M: Memory, H: HashWrite> Maps for Tables<M, H> {
@@ -99,6 +109,14 @@ impl<M: Memory, H: HashWrite> Maps for Tables<M, H> {
 
     fn remove_frontends(&mut self, keys: &[FrontendKey]) -> Result<(), Partial> {
         self.hashes.remove_frontends(keys)
+    }
+
+    fn insert_source_ranges(&mut self, ranges: &[SourceRange]) -> Result<(), Partial> {
+        self.hashes.insert_source_ranges(ranges)
+    }
+
+    fn remove_source_ranges(&mut self, ranges: &[SourceRange]) -> Result<(), Partial> {
+        self.hashes.remove_source_ranges(ranges)
     }
 
     fn clear_counters(&mut self, ids: &[ServiceId]) -> Result<(), Partial> {

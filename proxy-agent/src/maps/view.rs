@@ -1,9 +1,11 @@
 //! The tables as operators read them: services with what clients dial and where that leads. It takes the way a program takes, so
 //! what is not reachable is not shown.
 
+use super::net::net;
 use super::{MapError, Read};
+use ipnet::IpNet;
 use proxy_common::abi::{
-    Addr, BackendId, BackendState, Descriptor, FrontendKey, FrontendKind, Generation, Port, ServiceFlags, ServiceId,
+    Addr, BackendId, BackendState, Descriptor, FrontendKey, FrontendKind, Generation, Port, RangeSet, ServiceFlags, ServiceId,
     ServiceName,
 };
 use std::collections::HashMap;
@@ -19,6 +21,8 @@ pub struct ServiceView {
     pub flags: ServiceFlags,
     /// How long a client keeps its backend, in seconds (S43); 0 = not at all.
     pub affinity: u32,
+    /// Who may dial its load balancer's addresses, sorted (S24); `None` = everybody.
+    pub sources: Option<Vec<IpNet>>,
     /// What clients dial, sorted.
     pub frontends: Vec<(FrontendKey, FrontendKind)>,
     /// Its endpoints, sorted by address and port.
@@ -50,6 +54,10 @@ pub fn services(tables: &impl Read) -> Result<Vec<ServiceView>, MapError> {
     for (key, frontend) in tables.frontends()? {
         frontends.entry(frontend.service).or_default().push((key, frontend.kind));
     }
+    let mut ranges: HashMap<RangeSet, Vec<IpNet>> = HashMap::new();
+    for range in tables.source_ranges()? {
+        ranges.entry(range.set()).or_default().extend(net(&range));
+    }
     let mut views: Vec<ServiceView> = tables
         .in_force()
         .map(|id| {
@@ -57,11 +65,17 @@ pub fn services(tables: &impl Read) -> Result<Vec<ServiceView>, MapError> {
             frontends.sort_unstable();
             let descriptor = tables.service(id).descriptor().map(|index| tables.descriptor(index)).unwrap_or_default();
             let affinity = descriptor.affinity / 1000;
+            let sources = (descriptor.sources != RangeSet::NONE).then(|| {
+                let mut nets = ranges.remove(&descriptor.sources).unwrap_or_default();
+                nets.sort_unstable();
+                nets
+            });
             ServiceView {
                 id,
                 name: tables.name(id),
                 flags: descriptor.flags,
                 affinity,
+                sources,
                 frontends,
                 backends: backends(tables, &descriptor),
             }

@@ -10,6 +10,7 @@ mod node;
 mod rejection;
 mod service;
 mod slice;
+mod source_ranges;
 mod store;
 mod unserved;
 

@@ -45,6 +45,12 @@ pub enum RejectReason {
         /// What is wrong with it.
         why: BadAddress,
     },
+    /// One of a Service's source ranges makes no sense.
+    #[error("source range {text:?}: write a prefix such as 203.0.113.0/24; it lets nobody in")]
+    SourceRange {
+        /// The range.
+        text: String,
+    },
     /// A Service's port makes no sense.
     #[error("port {number}: write a number from 1 to 65535; the port is not served")]
     Port {
@@ -126,6 +132,7 @@ impl RejectReason {
             Self::ClusterIp { .. } => "cluster_ip",
             Self::ExternalIp { .. } => "external_ip",
             Self::LoadBalancerIp { .. } => "load_balancer_ip",
+            Self::SourceRange { .. } => "source_range",
             Self::Port { .. } => "port",
             Self::NodePort { .. } => "node_port",
             Self::Protocol { .. } => "protocol",

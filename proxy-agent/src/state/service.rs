@@ -2,6 +2,7 @@
 
 use super::check::{Protocol, address, port, protocol};
 use super::rejection::RejectReason;
+use super::source_ranges::SourceRanges;
 use super::unserved::{Unserved, UnservedSet};
 use crate::watch::objects;
 use proxy_common::abi::{Addr, Family, Port, Proto};
@@ -29,6 +30,8 @@ pub struct Service {
     pub external_ips: Vec<Addr>,
     /// Its load balancer's addresses that packets arrive with (S12), of both families.
     pub load_balancer_ips: Vec<Addr>,
+    /// Who may dial those (S24).
+    pub source_ranges: SourceRanges,
     /// Its ports.
     pub ports: Vec<ServicePort>,
     /// Its traffic policies.
@@ -84,11 +87,10 @@ pub fn service(object: &objects::Service, rejected: &mut Vec<RejectReason>) -> O
     if v4.is_none() && v6.is_none() {
         return None;
     }
-    let external = spec.load_balancer_source_ranges.is_empty();
-    let mut unserved = unserved(object);
+    let mut unserved = UnservedSet::default();
     let mut ports: Vec<ServicePort> = Vec::with_capacity(spec.ports.len());
     for raw in &spec.ports {
-        let Some(port) = service_port(raw, external, &mut unserved, rejected) else { continue };
+        let Some(port) = service_port(raw, &mut unserved, rejected) else { continue };
         if ports.iter().any(|other| other.name == port.name && other.proto == port.proto) {
             rejected.push(RejectReason::PortName { name: port.name.into() });
         } else {
@@ -100,14 +102,13 @@ pub fn service(object: &objects::Service, rejected: &mut Vec<RejectReason>) -> O
         internal_local: spec.internal_traffic_policy == LOCAL,
         external_local: spec.external_traffic_policy == LOCAL,
     };
-    let (external_ips, load_balancer_ips) =
-        if external { (external_ips(object, rejected), load_balancer_ips(object, rejected)) } else { Default::default() };
     Some(Service {
         created,
         v4,
         v6,
-        external_ips,
-        load_balancer_ips,
+        external_ips: external_ips(object, rejected),
+        load_balancer_ips: load_balancer_ips(object, rejected),
+        source_ranges: SourceRanges::new(&spec.load_balancer_source_ranges, rejected),
         ports,
         policies,
         affinity: affinity(spec),
@@ -163,7 +164,6 @@ fn health_check(spec: &objects::ServiceSpec) -> Option<Port> {
 
 fn service_port(
     raw: &objects::ServicePort,
-    external: bool,
     unserved: &mut UnservedSet,
     rejected: &mut Vec<RejectReason>,
 ) -> Option<ServicePort> {
@@ -186,13 +186,5 @@ fn service_port(
     if node_port.is_none() && raw.node_port != 0 {
         rejected.push(RejectReason::NodePort { number: raw.node_port });
     }
-    Some(ServicePort { name: raw.name.as_str().into(), proto, port: number, node_port: node_port.filter(|_| external) })
-}
-
-fn unserved(object: &objects::Service) -> UnservedSet {
-    let spec = &object.spec;
-    [(Unserved::SourceRanges, !spec.load_balancer_source_ranges.is_empty())]
-        .into_iter()
-        .filter_map(|(item, wanted)| wanted.then_some(item))
-        .collect()
+    Some(ServicePort { name: raw.name.as_str().into(), proto, port: number, node_port })
 }

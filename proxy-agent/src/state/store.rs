@@ -7,6 +7,7 @@ use super::slice::{self, Slice};
 use super::unserved::UnservedSet;
 use crate::watch::objects::{Kind, Object, ObjectName};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What came of an object.
@@ -30,6 +31,8 @@ pub struct State {
     /// The Service of each slice.
     homes: HashMap<ObjectName, ObjectName>,
     node: NodeFacts,
+    /// The addresses of this node's devices.
+    device_addresses: Vec<IpAddr>,
     rejections: BTreeMap<(Kind, ObjectName), Vec<Rejection>>,
 }
 
@@ -85,12 +88,25 @@ impl State {
         &self.node
     }
 
+    /// Takes in the addresses of this node's devices. The Services that they touch become dirty (S24).
+    pub fn set_device_addresses(&mut self, addresses: Vec<IpAddr>, dirty: &mut BTreeSet<ObjectName>) {
+        if self.device_addresses != addresses {
+            self.device_addresses = addresses;
+            self.touch_restricted(dirty);
+        }
+    }
+
+    /// This node's addresses: those of its devices, and those that its Node object names.
+    pub fn node_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.device_addresses.iter().chain(&self.node.addresses).copied()
+    }
+
     /// What was left out, by object.
     pub fn rejections(&self) -> impl Iterator<Item = &Rejection> {
         self.rejections.values().flatten()
     }
 
-    /// Another zone concerns the Services of which an endpoint names zones (S19).
+    /// Another zone concerns the Services of which an endpoint names zones (S19), other addresses those with source ranges (S24).
     fn set_node(&mut self, node: NodeFacts, dirty: &mut BTreeSet<ObjectName>) -> bool {
         let before = std::mem::replace(&mut self.node, node);
         if before.zone != self.node.zone {
@@ -98,7 +114,15 @@ impl State {
             let concerned = self.slices.iter().filter(|(_, slices)| slices.values().any(named));
             dirty.extend(concerned.map(|(name, _)| name.clone()));
         }
+        if before.addresses != self.node.addresses {
+            self.touch_restricted(dirty);
+        }
         before != self.node
+    }
+
+    fn touch_restricted(&self, dirty: &mut BTreeSet<ObjectName>) {
+        let restricted = self.services.iter().filter(|(_, service)| !service.source_ranges.is_empty());
+        dirty.extend(restricted.map(|(name, _)| name.clone()));
     }
 
     fn set_service(&mut self, name: &ObjectName, service: Option<Service>, dirty: &mut BTreeSet<ObjectName>) -> bool {

@@ -6,20 +6,17 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 #[repr(u8)]
 pub enum Unserved {
-    /// Its source ranges are not enforced, therefore it is not served from outside at all.
-    SourceRanges,
     /// Its SCTP ports are not served.
     Sctp,
 }
 
 impl Unserved {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::SourceRanges, Self::Sctp];
+    pub const ALL: [Self; 1] = [Self::Sctp];
 
     /// The name in metrics, and in the CLI.
     pub const fn label(self) -> &'static str {
         match self {
-            Self::SourceRanges => "load_balancer_source_ranges",
             Self::Sctp => "sctp",
         }
     }
@@ -28,7 +25,6 @@ impl Unserved {
 impl fmt::Display for Unserved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::SourceRanges => "source ranges are not enforced: nothing is served from outside",
             Self::Sctp => "SCTP ports are not served",
         })
     }

@@ -6,16 +6,18 @@ use super::frontends::Frontends;
 use super::ids::Ids;
 use super::keys::KeyMap;
 use super::plan::{Held, InForce, Service};
+use super::range_sets::{self, RangeSets};
 use super::ranges::{self, Ranges};
 use super::retire::{Retired, Retirements};
 use super::space::Space;
 use super::write;
-use crate::maps::{MapError, Maps, Read};
+use crate::maps::{Capacity, MapError, Maps, Partial, Read};
 use bytemuck::Zeroable;
 use proxy_common::abi::{
-    BackendId, BackendState, Descriptor, Frontend, FrontendKey, Generation, ServiceId, ServiceName, ServiceWord, SlotRange,
+    BackendId, BackendState, Descriptor, Frontend, FrontendKey, Generation, RangeSet, ServiceId, ServiceName, ServiceWord,
+    SlotRange, SourceRange,
 };
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// What was found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -38,6 +40,8 @@ struct Claims {
     /// Slots that belong to a service.
     held: Vec<bool>,
     stray: Vec<u32>,
+    /// Sets of source ranges that services name.
+    sources: BTreeSet<RangeSet>,
 }
 
 impl<M: Maps> Sync<M> {
@@ -48,7 +52,8 @@ impl<M: Maps> Sync<M> {
         let mut retired = Retirements::default();
         let frontends = take_frontends(&mut maps, &mut claims)?;
         retire_services(&mut maps, &mut retired, &claims);
-        let space = claims.space(&mut maps, &mut retired);
+        let sources = claims.take_sources(&mut maps, &mut retired)?;
+        let space = claims.space(&mut maps, &mut retired, sources);
         let backends = claims.services.values().map(|service| service.backends.len()).sum();
         let adopted = Adopted { services: claims.services.len(), backends, damaged };
         let services = claims.services;
@@ -66,6 +71,7 @@ impl Claims {
             slots: Ranges::new(maps.capacity().slots),
             held: vec![false; maps.capacity().slots as usize],
             stray: Vec::new(),
+            sources: BTreeSet::new(),
         }
     }
 
@@ -82,6 +88,8 @@ impl Claims {
             && index < capacity.descriptors
             && inside(cluster)
             && inside(local)
+            && descriptor.sources.0 < range_sets::end(capacity.descriptors)
+            && !self.sources.contains(&descriptor.sources)
             && (room == 0 && first == 0 || room.is_power_of_two() && first.is_multiple_of(room))
             && !self.services.contains_key(&name)
             && !self.descriptors[index as usize];
@@ -91,6 +99,7 @@ impl Claims {
         self.held[first as usize..(first + room) as usize].fill(true);
         let backends = self.claim_backends(maps, descriptor);
         self.ids.insert(id);
+        self.sources.extend((descriptor.sources != RangeSet::NONE).then_some(descriptor.sources));
         self.descriptors[index as usize] = true;
         self.services.insert(name, Service { id, frontends: Vec::new(), backends, force: InForce { index, descriptor } });
         true
@@ -119,7 +128,7 @@ impl Claims {
     }
 
     /// What is free, once everything that nobody claims and that is not zero is on its way out.
-    fn space(&mut self, maps: &mut impl Maps, retired: &mut Retirements) -> Space {
+    fn space(&mut self, maps: &mut impl Maps, retired: &mut Retirements, sources: RangeSets) -> Space {
         let capacity = maps.capacity();
         let mut generation = maps.backend_state(BackendId::default()).0;
         let (mut backends, mut descriptors) = (Vec::new(), Vec::new());
@@ -155,8 +164,24 @@ impl Claims {
             backends: Ids::new(1, capacity.backends, &backends),
             descriptors: Ids::new(0, capacity.descriptors, &descriptors),
             slots: self.slots.clone(),
+            sources,
             generation,
         }
+    }
+
+    /// Sets that nobody names wait to be taken out; entries of none that could be named go at once.
+    fn take_sources(&self, maps: &mut impl Maps, retired: &mut Retirements) -> Result<RangeSets, MapError> {
+        let Capacity { source_ranges, descriptors, .. } = maps.capacity();
+        let known = |set: RangeSet| set != RangeSet::NONE && set.0 < range_sets::end(descriptors);
+        let (found, beyond): (Vec<SourceRange>, Vec<SourceRange>) =
+            maps.source_ranges()?.into_iter().partition(|range| known(range.set()));
+        maps.remove_source_ranges(&beyond).map_err(|Partial { error, .. }| error)?;
+        // A set without any entry lets nobody in.
+        let mut sets: BTreeMap<RangeSet, BTreeSet<SourceRange>> =
+            self.sources.iter().map(|set| (*set, BTreeSet::new())).collect();
+        found.into_iter().for_each(|range| sets.entry(range.set()).or_default().extend([range]));
+        sets.keys().filter(|set| !self.sources.contains(set)).for_each(|set| retired.push_sources(*set));
+        Ok(RangeSets::new(source_ranges, descriptors, sets))
     }
 
     fn retire_slots(&mut self, maps: &impl Read, retired: &mut Retirements) {

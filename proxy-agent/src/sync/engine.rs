@@ -26,17 +26,17 @@ pub struct Sync<M> {
 
 /// What a batch of changes has in hand.
 #[derive(Default)]
-struct Round {
-    steps: Vec<Step>,
+pub(super) struct Round {
+    pub steps: Vec<Step>,
     removals: Vec<(ServiceName, ServiceId)>,
-    comes: Vec<(FrontendKey, Frontend)>,
-    goes: Vec<(FrontendKey, ServiceId)>,
+    pub comes: Vec<(FrontendKey, Frontend)>,
+    pub goes: Vec<(FrontendKey, ServiceId)>,
 }
 
 /// One service port to be set.
-struct Step {
-    wanted: WantedService,
-    plan: Plan,
+pub(super) struct Step {
+    pub wanted: WantedService,
+    pub plan: Plan,
     change: ServiceChange,
 }
 
@@ -111,7 +111,9 @@ impl<M: Maps> Sync<M> {
 
     /// One pass over `changes`. Says whether FRONTENDS has room that it had not before.
     fn round(&mut self, changes: Vec<Change>, applied: &mut Applied) -> bool {
-        let round = self.prepare(changes, applied);
+        let mut round = self.prepare(changes, applied);
+        self.write_sources(&mut round, applied);
+        let closed = self.close(&mut round, applied);
         if round.steps.iter().any(|step| !step.plan.comes.is_empty()) {
             self.maps.set_backend_state(BackendId::default(), BackendState(self.space.generation));
         }
@@ -124,7 +126,7 @@ impl<M: Maps> Sync<M> {
         }
         let refused = self.frontends.insert(&mut self.maps, &round.comes);
         let stuck = self.frontends.remove(&mut self.maps, &round.goes);
-        let freed = round.goes.len() > stuck.len();
+        let freed = closed > 0 || round.goes.len() > stuck.len();
         self.take_over(round, [refused, stuck].concat(), applied);
         freed
     }
@@ -209,7 +211,7 @@ impl<M: Maps> Sync<M> {
         }
     }
 
-    fn reject(&mut self, change: Change, error: MapError, applied: &mut Applied) {
+    pub(super) fn reject(&mut self, change: Change, error: MapError, applied: &mut Applied) {
         let name = *name_of(&change);
         if self.rejected.insert(name, (change, error)).is_none() {
             applied.rejected.push(Rejection { name, error });
@@ -225,6 +227,7 @@ impl<M: Maps> Sync<M> {
         self.retired.push(Retired::Service(service.id));
         self.retired.push(Retired::Descriptor(service.force.index));
         write::retired_slots(&mut self.retired, service.force.block());
+        self.retired.push_sources(service.force.descriptor.sources);
         service.backends.iter().for_each(|held| write::retire_backend(&mut self.maps, &mut self.retired, held.id));
         applied.changes.push(ServiceChange {
             frontends_removed: service.frontends.len(),
@@ -238,6 +241,10 @@ impl<M: Maps> Sync<M> {
 fn sorted(wanted: &mut WantedService) -> &WantedService {
     wanted.frontends.sort_unstable();
     wanted.frontends.dedup_by_key(|(key, _)| *key);
+    if let Some(sources) = &mut wanted.sources {
+        sources.sort_unstable();
+        sources.dedup();
+    }
     wanted.backends.sort_unstable_by_key(|backend| (backend.addr, backend.port));
     wanted.backends.dedup_by_key(|backend| (backend.addr, backend.port));
     wanted

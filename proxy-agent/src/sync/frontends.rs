@@ -28,6 +28,11 @@ impl Frontends {
         self.0.get(key).is_some_and(|held| held.service == service)
     }
 
+    /// What kind of address `key` is.
+    pub fn kind(&self, key: &FrontendKey) -> Option<FrontendKind> {
+        self.0.get(key).map(|held| held.kind)
+    }
+
     /// Those of `wanted` that do not lead to `service` yet, or as another kind.
     pub fn missing(&self, wanted: &[(FrontendKey, FrontendKind)], service: ServiceId) -> Vec<(FrontendKey, Frontend)> {
         let wanted = wanted.iter().map(|(key, kind)| (*key, Frontend { service, kind: *kind }));

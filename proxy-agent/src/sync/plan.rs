@@ -7,8 +7,8 @@ use super::space::Space;
 use crate::maps::MapError;
 use crate::table::{WantedBackend, WantedService};
 use proxy_common::abi::{
-    Addr, Backend, BackendFlags, BackendId, BackendState, Descriptor, FrontendKey, Generation, Port, ServiceFlags, ServiceId,
-    ServiceName, SlotRange,
+    Addr, Backend, BackendFlags, BackendId, BackendState, Descriptor, FrontendKey, Generation, Port, RangeSet, ServiceFlags,
+    ServiceId, ServiceName, SlotRange,
 };
 
 /// A service port as it stands in the tables.
@@ -60,10 +60,11 @@ pub struct Plan {
 pub fn plan(space: &mut Space, held: Option<&Service>, wanted: &WantedService) -> Result<Plan, MapError> {
     let Matched { keeps, new, goes } = matched(held.map_or(&[], |held| &held.backends), &wanted.backends);
     let before = held.map(|held| held.force);
-    let shape = Shape::of(wanted);
+    let (sources, fresh) = sources(space, before, wanted)?;
+    let shape = Shape::of(wanted, sources);
     let still = keeps.iter().filter(|(held, state)| state.is_chosen() && held.sets == state.sets()).count();
     let same = before.is_some_and(|force| shape.is_that_of(&force.descriptor) && still == shape.chosen());
-    let ids = space.backends(new.len())?;
+    let ids = space.backends(new.len()).inspect_err(|_| space.sources.give(fresh))?;
     let comes: Vec<(Held, Generation)> =
         new.iter().zip(&ids).map(|(wanted, &(id, generation))| (Held::new(wanted, id), generation)).collect();
     let placed = flip(space, before, &shape, same).and_then(|flip| {
@@ -74,8 +75,29 @@ pub fn plan(space: &mut Space, held: Option<&Service>, wanted: &WantedService) -
         Ok((flip, id)) => Ok(Plan { id, before, after: after(&keeps, &comes), keeps, comes, goes, flip }),
         Err(error) => {
             ids.into_iter().for_each(|(id, _)| space.backends.give(id.0));
+            space.sources.give(fresh);
             Err(error)
         }
+    }
+}
+
+/// The set of source ranges that the service shall have, and that set again if it is not in force.
+fn sources(space: &mut Space, before: Option<InForce>, wanted: &WantedService) -> Result<(RangeSet, RangeSet), MapError> {
+    let held = before.map_or(RangeSet::NONE, |force| force.descriptor.sources);
+    let wanted = wanted.sources.as_deref();
+    if space.sources.is(held, wanted) {
+        return Ok((held, RangeSet::NONE));
+    }
+    let fresh = space.sources(wanted, held)?;
+    Ok((fresh, fresh))
+}
+
+/// Gives back what a plan took that was never written; its source ranges may have been.
+pub fn undo(space: &mut Space, plan: &Plan) {
+    plan.comes.iter().for_each(|(held, _)| space.backends.give(held.id.0));
+    undo_flip(space, plan.flip);
+    if plan.before.is_none() {
+        space.services.give(plan.id.0);
     }
 }
 
@@ -87,7 +109,12 @@ fn flip(space: &mut Space, before: Option<InForce>, shape: &Shape, same: bool) -
     if shape.members == 0 {
         return Ok(Some(InForce {
             index,
-            descriptor: Descriptor { flags: shape.flags, affinity: shape.affinity, ..Descriptor::default() },
+            descriptor: Descriptor {
+                flags: shape.flags,
+                affinity: shape.affinity,
+                sources: shape.sources,
+                ..Descriptor::default()
+            },
         }));
     }
     let held = before.map_or(0, |force| force.descriptor.room);
@@ -108,10 +135,11 @@ struct Shape {
     flags: ServiceFlags,
     /// Milliseconds.
     affinity: u32,
+    sources: RangeSet,
 }
 
 impl Shape {
-    fn of(wanted: &WantedService) -> Self {
+    fn of(wanted: &WantedService, sources: RangeSet) -> Self {
         let count = |sets| wanted.backends.iter().filter(|backend| backend.state.sets() == sets).count() as u32;
         Self {
             members: wanted.backends.len() as u32,
@@ -120,6 +148,7 @@ impl Shape {
             local_only: count(BackendState::IN_LOCAL),
             flags: wanted.flags,
             affinity: wanted.affinity.saturating_mul(1000),
+            sources,
         }
     }
 
@@ -137,14 +166,16 @@ impl Shape {
             local: SlotRange { first: local_first, count: self.both + self.local_only },
             flags: self.flags,
             affinity: self.affinity,
+            sources: self.sources,
         }
     }
 
     /// Whether the descriptor has the same numbers and flags, and room for the others behind its sets.
     fn is_that_of(&self, held: &Descriptor) -> bool {
-        let counts = (self.cluster_only + self.both, self.both + self.local_only, self.flags, self.affinity);
+        let counts = (self.cluster_only + self.both, self.both + self.local_only, self.flags, self.affinity, self.sources);
         let others = self.members as usize - self.chosen();
-        counts == (held.cluster.count, held.local.count, held.flags, held.affinity) && held.tail().len() >= others
+        counts == (held.cluster.count, held.local.count, held.flags, held.affinity, held.sources)
+            && held.tail().len() >= others
     }
 }
 
@@ -202,6 +233,13 @@ fn after(keeps: &[(Held, BackendState)], comes: &[(Held, Generation)]) -> Vec<He
 }
 
 impl Plan {
+    /// The set of source ranges that goes, and the one that comes, if another comes into force.
+    pub fn sources(&self) -> (RangeSet, RangeSet) {
+        let before = self.before.map_or(RangeSet::NONE, |force| force.descriptor.sources);
+        let after = self.flip.map_or(before, |force| force.descriptor.sources);
+        if before == after { (RangeSet::NONE, RangeSet::NONE) } else { (before, after) }
+    }
+
     /// The difference, but for frontends.
     pub fn change(&self, name: ServiceName) -> ServiceChange {
         let kind = if self.before.is_some() { ChangeKind::Updated } else { ChangeKind::Added };

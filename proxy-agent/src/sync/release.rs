@@ -4,7 +4,7 @@ use super::Sync;
 use super::retire::Retired;
 use crate::maps::{Maps, Partial};
 use bytemuck::Zeroable;
-use proxy_common::abi::{Backend, BackendId, BackendState, Descriptor, ServiceId, ServiceName};
+use proxy_common::abi::{Backend, BackendId, BackendState, Descriptor, RangeSet, ServiceId, ServiceName, SourceRange};
 
 impl<M: Maps> Sync<M> {
     pub(super) fn release(&mut self, free: Vec<Retired>) {
@@ -23,6 +23,7 @@ impl<M: Maps> Sync<M> {
                     (first..first + (1 << order)).for_each(|slot| self.maps.set_slot(slot, BackendId::default()));
                     self.space.slots.give((first, order));
                 }
+                Retired::Sources(set) => self.release_sources(set),
                 Retired::Backend(id) => {
                     self.maps.set_backend_state(id, BackendState::default());
                     self.maps.set_backend(id, Backend::zeroed());
@@ -31,6 +32,18 @@ impl<M: Maps> Sync<M> {
             }
         }
         self.release_services(&services);
+    }
+
+    /// A set that resists waits for the next grace period.
+    fn release_sources(&mut self, set: RangeSet) {
+        let entries: Vec<SourceRange> = self.space.sources.entries(set).collect();
+        match self.maps.remove_source_ranges(&entries) {
+            Ok(()) => self.space.sources.give(set),
+            Err(Partial { error, .. }) => {
+                tracing::warn!(%error, "a set of source ranges cannot be taken out yet");
+                self.retired.push(Retired::Sources(set));
+            }
+        }
     }
 
     /// A service id is free once its counter is zero; one that resists waits for the next grace period.

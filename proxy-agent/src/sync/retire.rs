@@ -2,7 +2,7 @@
 
 use super::ranges::Block;
 use crate::maps::GraceToken;
-use proxy_common::abi::{BackendId, ServiceId};
+use proxy_common::abi::{BackendId, RangeSet, ServiceId};
 use std::collections::VecDeque;
 
 /// Something that cannot be reused yet.
@@ -14,6 +14,8 @@ pub enum Retired {
     Slots(Block),
     /// A backend.
     Backend(BackendId),
+    /// A set of source ranges.
+    Sources(RangeSet),
     /// A service; its name stands until then.
     Service(ServiceId),
 }
@@ -30,6 +32,13 @@ impl Retirements {
     /// Takes note of something that programs can't find any more.
     pub fn push(&mut self, retired: Retired) {
         self.open.push(retired);
+    }
+
+    /// As [`Self::push`], for a set of source ranges that may be none.
+    pub fn push_sources(&mut self, set: RangeSet) {
+        if set != RangeSet::NONE {
+            self.push(Retired::Sources(set));
+        }
     }
 
     /// Names all that was retired so far, for a grace period to begin.

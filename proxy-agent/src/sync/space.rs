@@ -1,9 +1,11 @@
 //! What is free in the tables.
 
 use super::ids::Ids;
+use super::range_sets::RangeSets;
 use super::ranges::{Block, Ranges};
 use crate::maps::{Capacity, MapError, MapName};
-use proxy_common::abi::{BackendId, Generation, ServiceId};
+use ipnet::IpNet;
+use proxy_common::abi::{BackendId, Generation, RangeSet, ServiceId};
 
 /// Free numbers and slots, and the last generation given out.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -13,6 +15,7 @@ pub struct Space {
     pub backends: Ids,
     pub descriptors: Ids,
     pub slots: Ranges,
+    pub sources: RangeSets,
     pub generation: u32,
 }
 
@@ -48,6 +51,11 @@ impl Space {
             return Err(self.full(MapName::Slots));
         }
         self.slots.take(order).map(|first| (first, order)).ok_or_else(|| self.full(MapName::Slots))
+    }
+
+    /// A set of source ranges for a service that has `held`.
+    pub fn sources(&mut self, wanted: Option<&[IpNet]>, held: RangeSet) -> Result<RangeSet, MapError> {
+        self.sources.take(wanted, held).ok_or_else(|| self.full(MapName::SourceRanges))
     }
 
     fn next_generation(&mut self) -> Generation {

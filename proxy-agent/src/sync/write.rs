@@ -1,4 +1,4 @@
-//! The order of writes: backends and states, slots, descriptor, flip; then states and backends that go. A program that runs at
+//! The order of writes: source ranges, backends and states, slots, descriptor, flip; then states and backends that go. A program that runs at
 //! any moment finds the old set or the new one, each complete, and states that say one too many but never one too few.
 
 use super::plan::{Plan, place};
@@ -47,6 +47,7 @@ fn flip(maps: &mut impl Maps, retired: &mut Retirements, plan: &Plan) {
     if let Some(before) = plan.before {
         retired.push(Retired::Descriptor(before.index));
         retired_slots(retired, before.block());
+        retired.push_sources(plan.sources().0);
     }
 }
 

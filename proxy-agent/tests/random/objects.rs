@@ -35,7 +35,7 @@ pub fn service() -> impl Strategy<Value = Object> {
         prop::collection::vec(port, 0..4),
         text(&["ClusterIP", "ClusterIP", "ExternalName"]),
         prop::bool::weighted(0.1),
-        prop::bool::weighted(0.1),
+        ranges(),
         (text(&["", "Cluster", "Local"]), text(&["", "Cluster", "Local"])),
         (outer(), outer(), text(&["VIP", "VIP", "Proxy"]), text(&["", "None", "ClientIP"])),
     )
@@ -43,7 +43,6 @@ pub fn service() -> impl Strategy<Value = Object> {
             let ((internal, external), (external_ips, balanced, mode, session_affinity)) = (policies, addresses);
             let mut metadata = meta(name, foreign.then_some("service.kubernetes.io/service-proxy-name"));
             metadata.creation_timestamp = created.map(|second| Time(Timestamp::from_second(second).unwrap()));
-            let ranges = if ranges { vec!["10.0.0.0/8".to_owned()] } else { Vec::new() };
             let spec = ServiceSpec {
                 service_type,
                 cluster_ips,
@@ -65,6 +64,12 @@ pub fn service() -> impl Strategy<Value = Object> {
 fn outer() -> impl Strategy<Value = Vec<String>> {
     let address = text(&["203.0.113.1", "203.0.113.2", "2001:db8::1", "10.96.0.2", "127.0.0.1", ""]);
     prop_oneof![3 => Just(Vec::new()), 1 => prop::collection::vec(address, 1..3)]
+}
+
+/// Source ranges, of both families and of none.
+fn ranges() -> impl Strategy<Value = Vec<String>> {
+    let range = text(&["10.0.0.0/8", " 203.0.113.000/025 ", "fd00::/8", "::/0", "10.0.0.0/33", ""]);
+    prop_oneof![3 => Just(Vec::new()), 1 => prop::collection::vec(range, 1..3)]
 }
 
 /// An EndpointSlice.

@@ -38,6 +38,9 @@ pub struct Config {
     pub service_cidr_count: u32,
     /// ServiceCIDRs: what lies in one and is no Service's is dropped (S26).
     pub service_cidrs: [Cidr; SERVICE_CIDRS],
+    /// The node's primary addresses, per family (IPv4, IPv6); unspecified where none is known. What a process of this node dials
+    /// without a source address of its own counts as coming from there (S24).
+    pub primary: [Addr; 2],
     /// Zero.
     pub zero: u32,
 }

@@ -3,8 +3,8 @@
 use super::{
     Addr, AddressFlags, Affinity, AffinityKey, Backend, BackendFlags, BackendId, BackendState, Bucket, Cidr, Config, Counter,
     Descriptor, DeviceFlags, Flow, FlowFlags, FlowRoom, Frontend, FrontendKey, FrontendKind, Generation, Masquerade, NextHop,
-    PeerKey, PeerValue, Port, PortRange, ProgramState, Proto, Scratch, ServiceFlags, ServiceId, ServiceName, ServiceWord,
-    SlotRange, SocketState, Tuple,
+    PeerKey, PeerValue, Port, PortRange, ProgramState, Proto, RangeSet, Scratch, ServiceFlags, ServiceId, ServiceName,
+    ServiceWord, SlotRange, SocketState, Source, SourceRange, Tuple,
 };
 
 macro_rules! sizes {
@@ -28,9 +28,9 @@ sizes! {
     BackendState: 4,
     Bucket: 8,
     Cidr: 36,
-    Config: 432,
+    Config: 464,
     Counter: 16,
-    Descriptor: 32,
+    Descriptor: 36,
     DeviceFlags: 4,
     Flow: 104,
     FlowFlags: 4,
@@ -47,6 +47,7 @@ sizes! {
     PortRange: 4,
     ProgramState: 8,
     Proto: 1,
+    RangeSet: 4,
     Scratch: 272,
     ServiceFlags: 4,
     ServiceId: 4,
@@ -54,6 +55,8 @@ sizes! {
     ServiceWord: 8,
     SlotRange: 8,
     SocketState: 52,
+    Source: 20,
+    SourceRange: 24,
     Tuple: 40,
 }
 

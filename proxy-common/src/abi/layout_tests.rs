@@ -14,6 +14,7 @@ const HASHES: &[(u32, u64)] = &[
     (5, 0x1dd6_dd27_eeb5_0f0d),
     (6, 0x1f85_b6d8_92bc_8ef7),
     (7, 0x322f_bfc1_0894_c761),
+    (8, 0x9458_b708_9f9c_f142),
 ];
 
 macro_rules! fields {
@@ -50,9 +51,9 @@ fn listing() -> String {
         Affinity { backend generation since }
         Backend { addr port flags generation }
         Bucket { tokens filled }
-        Config { abi epoch netns cluster_cidrs ports port_count check_sockets icmp_per_second masquerade service_cidr_count service_cidrs }
+        Config { abi epoch netns cluster_cidrs ports port_count check_sockets icmp_per_second masquerade service_cidr_count service_cidrs primary }
         Counter { packets bytes }
-        Descriptor { first room cluster local flags affinity }
+        Descriptor { first room cluster local flags affinity sources }
         Flow { to service backend generation flags seen checked hop }
         FlowRoom { embryonic quota spilled }
         Frontend { service kind }
@@ -65,6 +66,7 @@ fn listing() -> String {
         ServiceName { proto }
         SlotRange { first count }
         SocketState { frontend backend_addr service backend generation backend_port }
+        Source { set addr }
         Tuple { src dst sport dport proto }
     }
     values(&mut out);
@@ -82,6 +84,7 @@ fn values(out: &mut String) {
     writeln!(out, "{:?}", bytemuck::bytes_of(&PeerKey::from_backend(7, addr, port))).unwrap();
     writeln!(out, "{:?}", bytemuck::bytes_of(&Cidr::new(addr, 100))).unwrap();
     writeln!(out, "{:?}", bytemuck::bytes_of(&name)).unwrap();
+    writeln!(out, "{:?} {}", bytemuck::bytes_of(&SourceRange::new(RangeSet(9), addr, 100)), Source::BITS).unwrap();
     writeln!(out, "{:?} {:?}", bytemuck::bytes_of(&ServiceWord::of(5)), bytemuck::bytes_of(&ServiceWord::NONE)).unwrap();
     let flags = [FlowFlags::FORWARD, FlowFlags::MASQUERADE, FlowFlags::FROM_NODE, FlowFlags::ANSWERED, FlowFlags::FIN];
     writeln!(out, "{flags:?} {:?} {:?}", FlowFlags::RST, FlowFlags::ESTABLISHED).unwrap();

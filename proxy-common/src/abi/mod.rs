@@ -14,6 +14,7 @@ mod node;
 mod reason;
 mod service;
 mod socket;
+mod source;
 mod version;
 
 pub use addr::{
@@ -28,4 +29,5 @@ pub use node::{AddressFlags, Bucket, DeviceFlags, ProgramState};
 pub use reason::{COUNTER_SLOTS, Counter, Disposition, Hook, Reason};
 pub use service::{Descriptor, ServiceFlags, ServiceId, ServiceName, ServiceWord, SlotRange};
 pub use socket::{PeerKey, PeerValue, SocketState};
+pub use source::{RangeSet, Source, SourceRange};
 pub use version::ABI_VERSION;

@@ -75,6 +75,8 @@ labelled! {
         NoEndpoint = "no_endpoint",
         /// The service has endpoints, and its traffic policy is Local, and none of them is on this node (S22, S23).
         NoLocalEndpoint = "no_local_endpoint",
+        /// An address of a load balancer, dialled from outside the Service's source ranges (S24).
+        SourceRange = "source_range",
         /// A ClusterIP, at a port or protocol that is no service port (S25).
         UnknownPort = "unknown_port",
         /// An address of a ServiceCIDR that is no Service's (S26).
@@ -127,6 +129,7 @@ impl Reason {
             | Self::RewriteFailed
             | Self::LocalUnreachable
             | Self::NoLocalEndpoint
+            | Self::SourceRange
             | Self::Unallocated => Disposition::Drop,
         }
     }

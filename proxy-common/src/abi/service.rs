@@ -1,6 +1,6 @@
 //! Services: one id is one service port in one family; one word says which descriptor is in force.
 
-use super::{BackendState, Family, Proto};
+use super::{BackendState, Family, Proto, RangeSet};
 use bytemuck::{Pod, Zeroable};
 use core::ops::Range;
 
@@ -30,7 +30,7 @@ impl ServiceWord {
     }
 }
 
-/// What a service port means at one moment. Immutable while a [`ServiceWord`] names it. 32 bytes.
+/// What a service port means at one moment. Immutable while a [`ServiceWord`] names it. 36 bytes.
 ///
 /// The slots of both sets lie in the service's block and never change while it is in force; the sets may overlap. What is left
 /// of the block names, for the agent and the CLI alone, the service's other backends, which only keep the flows they have; 0 is
@@ -50,6 +50,8 @@ pub struct Descriptor {
     pub flags: ServiceFlags,
     /// How long a client keeps its backend after its last new connection, in milliseconds (S43); 0 = not at all.
     pub affinity: u32,
+    /// Who may dial the addresses of its load balancer (S24).
+    pub sources: RangeSet,
 }
 
 /// Consecutive slots. 8 bytes.

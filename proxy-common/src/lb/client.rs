@@ -19,8 +19,8 @@ pub enum Client {
 pub enum Identity<'a> {
     /// The client with this address.
     Address(&'a Addr),
-    /// The network namespace with this cookie.
-    Namespace(u64),
+    /// The network namespace with this cookie, from this address as far as that is settled.
+    Namespace(u64, Option<&'a Addr>),
 }
 
 impl Identity<'_> {
@@ -29,7 +29,16 @@ impl Identity<'_> {
     pub const fn key(&self, service: ServiceId) -> AffinityKey {
         match self {
             Self::Address(addr) => AffinityKey::of_address(service, addr),
-            Self::Namespace(cookie) => AffinityKey::of_namespace(service, *cookie),
+            Self::Namespace(cookie, _) => AffinityKey::of_namespace(service, *cookie),
+        }
+    }
+
+    /// The address that the client's packets come from, as far as that is settled (S24).
+    #[inline(always)]
+    pub const fn source(&self) -> Option<&Addr> {
+        match self {
+            Self::Address(addr) => Some(addr),
+            Self::Namespace(_, source) => *source,
         }
     }
 }
@@ -98,7 +107,7 @@ fn is_local_pod<E: Env>(env: &E, place: &Place, src: &Addr) -> bool {
 }
 
 #[inline(always)]
-const fn index(family: Family) -> usize {
+pub const fn index(family: Family) -> usize {
     match family {
         Family::V4 => 0,
         Family::V6 => 1,

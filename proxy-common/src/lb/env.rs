@@ -2,7 +2,8 @@
 
 use crate::abi::{
     Addr, AddressFlags, Affinity, AffinityKey, Backend, BackendId, BackendState, Config, Descriptor, DeviceFlags, Flow,
-    FlowRoom, Frontend, FrontendKey, NextHop, PeerKey, PeerValue, Proto, ServiceId, ServiceWord, Tuple,
+    FlowRoom, Frontend, FrontendKey, NextHop, PeerKey, PeerValue, Proto, ServiceId, ServiceWord, Source,
+    Tuple,
 };
 
 /// The classes of flows. TCP has tables of its own, so that a storm of UDP evicts no connection.
@@ -57,6 +58,8 @@ pub trait Env {
     fn backend(&self, id: BackendId) -> Option<Backend>;
     /// BACKEND_STATES.
     fn backend_state(&self, id: BackendId) -> BackendState;
+    /// SOURCE_RANGES: whether a range of the set holds the address.
+    fn allows(&self, source: &Source) -> bool;
     /// INTEREST: what `addr` may be, as bits; a bit that is missing is right, one that is set may be wrong.
     fn interest(&self, addr: &Addr) -> u8;
     /// INTEREST: `false` if `addr` answers no flow whose source is not translated. `true` may be wrong.

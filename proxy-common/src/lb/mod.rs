@@ -13,6 +13,7 @@ mod rate;
 mod select;
 mod snat;
 mod socket;
+mod source;
 
 pub use client::{Client, Identity, Set};
 pub use env::{Class, Env, FlowTable, InsertError, Step};

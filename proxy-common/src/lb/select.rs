@@ -1,5 +1,6 @@
 //! Which backend serves: uniform random choice (S20) in the set that the client gets, and whether a remembered one still does.
 
+use super::source::admits;
 use super::{Client, Env, Identity, Set};
 use crate::abi::{
     Affinity, AffinityKey, Backend, BackendId, BackendState, Frontend, FrontendKind, Generation, Reason, ServiceFlags,
@@ -11,7 +12,7 @@ use crate::abi::{
 pub enum Selected {
     /// No descriptor is in force: there is no such service.
     Nothing,
-    /// The client gets no backend, for this reason (S21, S22, S23, S25).
+    /// The client gets no backend, for this reason (S21, S22, S23, S24, S25).
     Refused(Reason),
     /// A backend.
     Backend(Choice),
@@ -36,6 +37,9 @@ pub fn select<E: Env>(env: &mut E, frontend: Frontend, client: Client, identity:
     }
     let Some(index) = env.service(frontend.service).descriptor() else { return Selected::Nothing };
     let Some(descriptor) = env.descriptor(index) else { return Selected::Nothing };
+    if !admits(env, frontend.kind, &descriptor, identity.source()) {
+        return Selected::Refused(Reason::SourceRange);
+    }
     let flags = descriptor.flags;
     let (range, member) = match client.set(frontend.kind, flags) {
         Set::Cluster => (descriptor.cluster, BackendState::IN_CLUSTER),

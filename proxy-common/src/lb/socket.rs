@@ -1,7 +1,7 @@
 //! Sockets: translated once, when they dial; no packet is touched afterwards.
 
 use super::select::{Choice, Selected, select, serves};
-use super::{Client, Env, Identity, frontend};
+use super::{Client, Env, Identity, frontend, source};
 use crate::abi::{Addr, BackendId, Disposition, FrontendKey, Generation, PeerKey, PeerValue, Port, Proto, Reason, SocketState};
 
 /// Who dials.
@@ -11,6 +11,8 @@ pub struct Caller {
     pub netns: u64,
     /// Cookie of the socket.
     pub socket: u64,
+    /// The address that the socket is bound to; unspecified if to none.
+    pub source: Addr,
 }
 
 /// What becomes of a socket that dials.
@@ -33,7 +35,8 @@ pub fn connect<E: Env>(env: &mut E, caller: Caller, addr: Addr, port: Port, prot
     let key = FrontendKey::new(addr, port, proto);
     let client = Client::of_socket(env, caller, addr.family());
     let Some(frontend) = frontend::for_socket(env, key, client) else { return Dialled::Untouched };
-    match select(env, frontend, client, Identity::Namespace(caller.netns)) {
+    let source = source::of_socket(env, caller, client, addr.family());
+    match select(env, frontend, client, Identity::Namespace(caller.netns, source.as_ref())) {
         Selected::Nothing => Dialled::Untouched,
         Selected::Refused(reason) if is_left_alone(reason) => Dialled::Untouched,
         Selected::Refused(reason) => Dialled::Refused(reason),
@@ -76,12 +79,14 @@ pub fn send<E: Env>(env: &mut E, caller: Caller, addr: Addr, port: Port) -> Sent
     {
         return Sent::To(peer.addr, peer.port, Reason::Forward);
     }
-    let mut drawn = select(env, frontend, client, Identity::Namespace(caller.netns));
+    let source = source::of_socket(env, caller, client, addr.family());
+    let identity = Identity::Namespace(caller.netns, source.as_ref());
+    let mut drawn = select(env, frontend, client, identity);
     for _ in 1..DRAWS {
         if !is_ambiguous(env, caller, &key, &drawn) {
             break;
         }
-        drawn = select(env, frontend, client, Identity::Namespace(caller.netns));
+        drawn = select(env, frontend, client, identity);
     }
     match drawn {
         Selected::Nothing => Sent::Untouched,

@@ -4,7 +4,8 @@ use super::Route;
 use crate::abi::{
     Addr, AddressFlags, Affinity, AffinityKey, Backend, BackendFlags, BackendId, BackendState, Cidr, Config, Descriptor,
     DeviceFlags, Flow, FlowRoom, Frontend, FrontendKey, Generation, INTEREST_FRONTEND, INTEREST_NODE, Masquerade, NextHop,
-    PORT_RANGES, PeerKey, PeerValue, PortRange, Proto, SERVICE_CIDRS, ServiceFlags, ServiceId, ServiceWord, SlotRange, Tuple,
+    PORT_RANGES, PeerKey, PeerValue, PortRange, Proto, RangeSet, SERVICE_CIDRS, ServiceFlags, ServiceId, ServiceWord,
+    SlotRange, Source, SourceRange, Tuple,
 };
 use crate::lb::{Class, Env, FlowTable, InsertError, Step, seeded};
 use std::collections::{HashMap, HashSet};
@@ -24,6 +25,8 @@ pub struct Memory {
     pub backends: Vec<Backend>,
     /// BACKEND_STATES.
     pub states: Vec<BackendState>,
+    /// SOURCE_RANGES.
+    pub ranges: HashSet<SourceRange>,
     /// NODE_ADDRESSES.
     pub addresses: HashMap<Addr, AddressFlags>,
     /// INTEREST, the agent's field: places of addresses, beside those that stand in the tables.
@@ -75,6 +78,7 @@ impl Default for Memory {
             slots: Vec::new(),
             backends: Vec::new(),
             states: Vec::new(),
+            ranges: HashSet::new(),
             addresses: HashMap::new(),
             dialled: HashSet::new(),
             answers: HashSet::new(),
@@ -91,6 +95,7 @@ impl Default for Memory {
                 masquerade: Masquerade::default(),
                 service_cidr_count: 0,
                 service_cidrs: [Cidr::NONE; SERVICE_CIDRS],
+                primary: [Addr::ANY_V4, Addr::ANY_V6],
                 zero: 0,
             },
             flows: HashMap::new(),
@@ -155,7 +160,17 @@ impl Memory {
         let cluster = self.add_range(cluster, BackendState::IN_CLUSTER);
         let local = self.add_range(local, BackendState::IN_LOCAL);
         self.services[service.0 as usize] = ServiceWord::of(self.descriptors.len() as u32);
-        self.descriptors.push(Descriptor { first: cluster.first, room: 0, cluster, local, flags, affinity: 0 });
+        self.descriptors.push(Descriptor { first: cluster.first, room: 0, cluster, local, flags, ..Descriptor::default() });
+    }
+
+    /// Lets only clients in these prefixes dial the service's load-balancer addresses, as its descriptor in force says it.
+    pub fn set_sources(&mut self, service: ServiceId, prefixes: &[(Addr, u8)]) {
+        let set = RangeSet(self.descriptors.len() as u32);
+        self.ranges.extend(prefixes.iter().map(|&(addr, bits)| SourceRange::new(set, addr, bits)));
+        let held = self.services[service.0 as usize].descriptor().and_then(|index| self.descriptors.get(index as usize));
+        let descriptor = Descriptor { sources: set, ..held.copied().unwrap_or_default() };
+        self.services[service.0 as usize] = ServiceWord::of(self.descriptors.len() as u32);
+        self.descriptors.push(descriptor);
     }
 
     fn add_range(&mut self, ids: &[BackendId], set: BackendState) -> SlotRange {
@@ -194,6 +209,10 @@ impl Env for Memory {
 
     fn backend_state(&self, id: BackendId) -> BackendState {
         self.states.get(id.0 as usize).copied().unwrap_or_default()
+    }
+
+    fn allows(&self, source: &Source) -> bool {
+        self.ranges.iter().any(|range| range.contains(source))
     }
 
     fn address(&self, addr: &Addr) -> AddressFlags {

@@ -5,14 +5,15 @@ use crate::maps::{FaultyMaps, MemoryMaps, Read};
 use crate::sync::Sync;
 use crate::table::{Change, WantedService};
 use proptest::prelude::*;
+use ipnet::IpNet;
 use proxy_common::abi::{
-    Addr, BackendId, BackendState, Descriptor, FrontendKey, ServiceFlags, ServiceId, ServiceName, SlotRange,
+    Addr, BackendId, BackendState, Descriptor, FrontendKey, RangeSet, ServiceFlags, ServiceId, ServiceName, SlotRange,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a program finds under a frontend: the addresses it chooses from, of both sets, and flags.
+/// What a program finds under a frontend: the addresses it chooses from, of both sets, flags, and whom it lets in.
 type Seen = Option<Sets>;
-type Sets = (BTreeSet<Addr>, BTreeSet<Addr>, ServiceFlags);
+type Sets = (BTreeSet<Addr>, BTreeSet<Addr>, ServiceFlags, Option<BTreeSet<IpNet>>);
 
 fn seen(maps: &MemoryMaps, key: &FrontendKey) -> Seen {
     let frontend = maps.frontend(key)?;
@@ -21,7 +22,16 @@ fn seen(maps: &MemoryMaps, key: &FrontendKey) -> Seen {
         (range.first..range.first + range.count).map(|slot| chosen(maps, maps.slot(slot), state)).collect()
     };
     let (cluster, local) = (BackendState::IN_CLUSTER, BackendState::IN_LOCAL);
-    Some((set(descriptor.cluster, cluster), set(descriptor.local, local), descriptor.flags))
+    Some((set(descriptor.cluster, cluster), set(descriptor.local, local), descriptor.flags, sources(maps, descriptor.sources)))
+}
+
+/// Whom a set lets in.
+fn sources(maps: &MemoryMaps, set: RangeSet) -> Option<BTreeSet<IpNet>> {
+    let ranges = maps.source_ranges().expect("memory does not fail").into_iter();
+    let numbers = ranges.filter(|range| range.set() == set).map(|held| {
+        (0..4).map(range).find(|net| crate::maps::source_range(set, *net) == held).expect("a range of the model's")
+    });
+    (set != RangeSet::NONE).then(|| numbers.collect())
 }
 
 fn chosen(maps: &MemoryMaps, id: BackendId, set: BackendState) -> Addr {
@@ -33,7 +43,7 @@ fn chosen(maps: &MemoryMaps, id: BackendId, set: BackendState) -> Addr {
 
 fn sets(table: &Table) -> BTreeMap<ServiceName, Sets> {
     let set = |wanted: &WantedService, set| wanted.backends.iter().filter(|b| b.state.has(set)).map(|b| b.addr).collect();
-    let sets = |wanted| (set(wanted, BackendState::IN_CLUSTER), set(wanted, BackendState::IN_LOCAL), wanted.flags);
+    let sets = |wanted: &WantedService| (set(wanted, BackendState::IN_CLUSTER), set(wanted, BackendState::IN_LOCAL), wanted.flags, wanted.sources.clone().map(BTreeSet::from_iter));
     table.iter().map(|(name, wanted)| (*name, sets(wanted))).collect()
 }
 
@@ -41,22 +51,35 @@ fn owner(table: &Table, key: &FrontendKey) -> Option<ServiceName> {
     table.values().find(|wanted| wanted.frontends.iter().any(|(held, _)| held == key)).map(|wanted| wanted.name)
 }
 
-/// Each frontend leads to one whole set: of its old or its new service, as it was or as it shall be.
+/// Each frontend leads to one whole set: of its old or its new service, as it was or as it shall be. A load balancer's address
+/// that a service gives up is never there with other ranges than it had, and may be gone before another service has it.
 fn expect_whole(maps: &MemoryMaps, before: &Table, after: &Table) {
     let keys = before.values().chain(after.values()).flat_map(|wanted| wanted.frontends.iter().map(|(key, _)| *key));
     let (old, new) = (sets(before), sets(after));
     for key in keys.collect::<BTreeSet<_>>() {
         let owners = [owner(before, &key), owner(after, &key)];
-        let allowed: Vec<Seen> = owners
+        let mut allowed: Vec<Seen> = owners
             .iter()
             .flat_map(|owner| match owner {
                 Some(owner) => [old.get(owner), new.get(owner)].into_iter().flatten().cloned().map(Some).collect(),
                 None => vec![None],
             })
             .collect();
+        if let Some(closed) = closed(before, after, &new, &key) {
+            allowed.retain(|seen| seen.as_ref() != Some(closed));
+            allowed.push(None);
+        }
         let seen = seen(maps, &key);
         assert!(allowed.contains(&seen), "{key:?} leads to {seen:?}, none of {allowed:?}");
     }
+}
+
+/// What a load balancer's address would be if the service that gives it up had its new ranges already.
+fn closed<'a>(before: &Table, after: &Table, new: &'a BTreeMap<ServiceName, Sets>, key: &FrontendKey) -> Option<&'a Sets> {
+    let [from, to] = [before, after].map(|table| owner(table, key));
+    let given_up = from.filter(|_| from != to).filter(|_| is_balanced(key))?;
+    let held = before.get(&given_up)?.sources.as_ref()?;
+    (after.get(&given_up)?.sources.as_ref() != Some(held)).then(|| new.get(&given_up)).flatten()
 }
 
 fn built(model: &mut Model, history: Vec<Step>) -> MemoryMaps {
@@ -86,6 +109,7 @@ fn copy(maps: &MemoryMaps) -> MemoryMaps {
         copy.set_backend_state(id, maps.backend_state(id));
     }
     copy.insert_frontends(&maps.frontends().expect("memory")).expect("as large");
+    copy.insert_source_ranges(&maps.source_ranges().expect("memory")).expect("as large");
     copy
 }
 
@@ -134,7 +158,7 @@ proptest! {
 
     /// Whatever stands in the tables, an agent starts, and the wanted table is in force after the first full list.
     #[test]
-    fn garbage_is_adopted_and_cleared(history in steps(5, 6, 6), noise in prop::collection::vec((0u8..7, any::<u32>(), any::<[u32; 3]>()), 1..60)) {
+    fn garbage_is_adopted_and_cleared(history in steps(5, 6, 6), noise in prop::collection::vec((0u8..8, any::<u32>(), any::<[u32; 3]>()), 1..60)) {
         use crate::maps::Maps;
         use proxy_common::abi::*;
         let mut model = Model::default();
@@ -148,6 +172,7 @@ proptest! {
                 3 => maps.set_backend(BackendId(at % capacity.backends), Backend { addr: Addr::v4_word(a), port: Port::new(1), flags: BackendFlags(b as u16), generation: Generation(c) }),
                 4 => maps.set_backend_state(BackendId(at % capacity.backends), BackendState(a)),
                 5 => maps.set_name(ServiceId(at % 40), name((a % 9) as u8)),
+                6 => drop(maps.insert_source_ranges(&[SourceRange::new(RangeSet(a % 80), Addr::v4_word(b), c as u8)])),
                 _ => drop(maps.insert_frontends(&[(key(7, (a % 9) as u8), Frontend { service: ServiceId(at % 40), kind: FrontendKind(b) })])),
             }
         }
@@ -167,7 +192,7 @@ fn descriptor(a: u32, b: u32, c: u32) -> Descriptor {
     let (first, room) = if c.is_multiple_of(12) { (a % 6000, 0) } else { (a % 600, 1 << (c % 12 - 1)) };
     let range = |bits: u32| SlotRange { first: first + bits % 5, count: (bits >> 3) % 16 };
     let flags = ServiceFlags(c >> 16);
-    Descriptor { first, room, cluster: range(b), local: range(b >> 8), flags, affinity: c >> 24 }
+    Descriptor { first, room, cluster: range(b), local: range(b >> 8), flags, affinity: c >> 24, sources: RangeSet(a % 7) }
 }
 
 #[test]

@@ -11,12 +11,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-const TIGHT: Capacity = Capacity { services: 6, frontends: 7, backends: 20, slots: 40, descriptors: 9, ..ROOMY };
+const TIGHT: Capacity = Capacity { services: 6, frontends: 7, backends: 20, slots: 40, descriptors: 9, source_ranges: 5, ..ROOMY };
 
 fn claim(endpoints: u8, frontends: &[u8]) -> Option<Claim> {
     Some(Claim {
         endpoints: (0..endpoints).map(|number| (number, 1)).collect(),
         flags: 1,
+        sources: None,
         frontends: frontends.iter().copied().collect(),
     })
 }
@@ -80,6 +81,50 @@ fn s9_room_goes_to_the_oldest_that_waits() {
     end_grace(&mut sync);
     let waiting: Vec<ServiceName> = full(&sync).into_iter().map(|(name, _)| name).collect();
     assert_eq!(waiting, [name(2), name(3), name(5)]);
+}
+
+/// A Service with these source ranges.
+fn restricted(endpoints: u8, sources: &[u8]) -> Option<Claim> {
+    claim(endpoints, &[3]).map(|claim| Claim { sources: Some(sources.iter().copied().collect()), ..claim })
+}
+
+#[test]
+fn s24_a_full_table_of_ranges_leaves_a_service_as_it_is_and_lets_no_new_one_in() {
+    let capacity = Capacity { source_ranges: 3, ..ROOMY };
+    let (mut sync, _) = Sync::adopt(MemoryMaps::new(capacity)).expect("memory does not fail");
+    let mut model = Model::default();
+    sync.apply(model.step(vec![(1, restricted(1, &[1, 2]))]));
+    let before = model.table.clone();
+    sync.apply(model.step(vec![(1, restricted(2, &[2, 3])), (2, restricted(1, &[1, 2])), (3, restricted(1, &[]))]));
+    assert_eq!(full(&sync), [(name(1), MapName::SourceRanges), (name(2), MapName::SourceRanges)]);
+    let after = held(&sync.maps);
+    assert_eq!((after.get(&name(1)), after.get(&name(2))), (before.get(&name(1)), None));
+    assert_eq!(after.get(&name(3)), model.table.get(&name(3)), "who has no range needs no room");
+    assert!(sync.maps.frontend(&key(2, 3)).is_none());
+    sync.apply(model.step(vec![(2, None), (1, restricted(2, &[3]))]));
+    end_grace(&mut sync);
+    assert_eq!((held(&sync.maps), full(&sync)), (model.table, vec![]));
+}
+
+#[test]
+fn s24_a_load_balancers_address_that_stays_keeps_its_service_as_it_was() {
+    let refuse = |map, _| (map == MapName::Frontends).then_some(Errno::ENOMEM);
+    let mut model = Model::default();
+    let (mut sync, _) = Sync::adopt(MemoryMaps::new(ROOMY)).expect("memory does not fail");
+    sync.apply(model.step(vec![(1, restricted(1, &[1]))]));
+    let before = model.table.clone();
+    let (mut sync, _) = Sync::adopt(FaultyMaps::new(sync.into_maps()).refusing(refuse)).expect("nothing is removed");
+    let applied = sync.apply(model.step(vec![(1, claim(2, &[]))]));
+    assert_eq!((applied.flips, applied.rejected.len()), (0, 1));
+    end_grace(&mut sync);
+    let (mut sync, _) = Sync::adopt(sync.into_maps().into_inner()).expect("memory does not fail");
+    assert_eq!(held(&sync.maps), before);
+    sync.settle(model.all());
+    end_grace(&mut sync);
+    assert_eq!(held(&sync.maps), model.table);
+    sync.settle(Vec::new());
+    end_grace(&mut sync);
+    expect_empty(sync);
 }
 
 proptest! {

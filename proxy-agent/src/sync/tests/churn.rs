@@ -1,7 +1,7 @@
 //! Sequences of changes, whole: after each the tables hold the wanted table, and in the end nothing is left over.
 
 use super::model::*;
-use crate::maps::MemoryMaps;
+use crate::maps::{MemoryMaps, Read};
 use crate::sync::Sync;
 use crate::table::Change;
 use proptest::prelude::*;
@@ -52,7 +52,7 @@ fn sync_kept(applied: &crate::sync::Applied, name: &proxy_common::abi::ServiceNa
 }
 
 fn claim(endpoints: &[(u8, u8)]) -> Claim {
-    Claim { endpoints: endpoints.iter().copied().collect(), flags: 1, frontends: [3].into() }
+    Claim { endpoints: endpoints.iter().copied().collect(), flags: 1, sources: None, frontends: [3].into() }
 }
 
 #[test]
@@ -74,6 +74,28 @@ fn another_flag_flips() {
     let (mut model, mut sync) = (Model::default(), sync());
     let mut flips = |flags| sync.apply(model.step(vec![(1, Some(Claim { flags, ..claim(&[(1, 1)]) }))])).flips;
     assert_eq!([flips(1), flips(3), flips(3), flips(7)], [1, 1, 0, 1]);
+}
+
+#[test]
+fn s24_other_ranges_flip_and_the_same_ones_stay_where_they_are() {
+    let (mut model, mut sync) = (Model::default(), sync());
+    let mut set = |endpoints: &[(u8, u8)], sources: Option<&[u8]>| {
+        let sources = sources.map(|numbers| numbers.iter().copied().collect());
+        let flips = sync.apply(model.step(vec![(1, Some(Claim { sources, ..claim(endpoints) }))])).flips;
+        end_grace(&mut sync);
+        let mut ranges = sync.maps.source_ranges().expect("memory does not fail");
+        ranges.sort_unstable();
+        (flips, ranges)
+    };
+    let (first, second) = (set(&[(1, 1)], Some(&[1, 2])), set(&[(1, 1), (2, 1)], Some(&[1, 2])));
+    assert_eq!((first.0, first.1.len(), second.0), (1, 2, 1));
+    assert_eq!(first.1, second.1, "another set of endpoints writes no range");
+    let third = set(&[(1, 1), (2, 1)], Some(&[1, 3]));
+    assert_eq!((third.0, third.1.len()), (1, 2));
+    assert!(third.1.iter().all(|range| !second.1.contains(range)), "a set of its own");
+    assert_eq!(set(&[(1, 1)], Some(&[])), (1, vec![]), "nobody");
+    assert_eq!(set(&[(1, 1)], Some(&[])), (0, vec![]));
+    assert_eq!(set(&[(1, 1)], None), (1, vec![]), "everybody");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use crate::maps::{Capacity, MemoryMaps, Read, services};
 use crate::sync::Sync;
 use crate::table::{Change, WantedBackend, WantedService};
 use bytemuck::Zeroable;
+use ipnet::IpNet;
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 use proxy_common::abi::{
@@ -19,6 +20,7 @@ pub const ROOMY: Capacity = Capacity {
     backends: 256,
     slots: 512,
     descriptors: 64,
+    source_ranges: 128,
     flows: 0,
     flows_spill: 0,
     flows_any: 0,
@@ -28,12 +30,13 @@ pub const ROOMY: Capacity = Capacity {
 
 pub type Table = BTreeMap<ServiceName, WantedService>;
 
-/// A claim of one Service: endpoints (number, state), flags, and numbers of frontends. Frontends below [`SHARED`] may be claimed by several
-/// Services; the first by name gets them.
+/// A claim of one Service: endpoints (number, state), flags, numbers of source ranges, and numbers of frontends. Frontends below
+/// [`SHARED`] may be claimed by several Services; the first by name gets them. Odd ones are of load balancers.
 #[derive(Clone, Debug, Default)]
 pub struct Claim {
     pub endpoints: BTreeMap<u8, u8>,
     pub flags: u32,
+    pub sources: Option<BTreeSet<u8>>,
     pub frontends: BTreeSet<u8>,
 }
 
@@ -55,12 +58,29 @@ pub fn backend(service: u8, number: u8, state: u8) -> WantedBackend {
     WantedBackend { addr, port: Port::new(8080), local: number.is_multiple_of(2), state }
 }
 
+/// What kind of address a frontend is.
+pub fn kind(number: u8) -> FrontendKind {
+    if number.is_multiple_of(2) { FrontendKind::CLUSTER_IP } else { FrontendKind::LOAD_BALANCER }
+}
+
+/// Whether a frontend is a load balancer's: its number is the address's last part.
+pub fn is_balanced(key: &FrontendKey) -> bool {
+    let [.., number] = key.addr.as_v4_word().to_ne_bytes();
+    kind(number) == FrontendKind::LOAD_BALANCER
+}
+
+pub fn range(number: u8) -> IpNet {
+    let (octets, bits) = ([10, number, 0, 0], if number == 0 { 8 } else { 16 });
+    IpNet::new(Ipv4Addr::from(octets).into(), bits).expect("a short prefix")
+}
+
 /// One step: some Services change what they claim; `None` deletes.
 pub type Step = Vec<(u8, Option<Claim>)>;
 
 pub fn steps(services: u8, endpoints: usize, len: usize) -> impl Strategy<Value = Vec<Step>> {
-    let claim = (btree_map(0u8..12, 0u8..4, 0..endpoints), 0u32..8, btree_set(0u8..5, 0..4))
-        .prop_map(|(endpoints, flags, frontends)| Claim { endpoints, flags, frontends });
+    let sources = prop::option::of(btree_set(0u8..4, 0..3));
+    let claim = (btree_map(0u8..12, 0u8..4, 0..endpoints), 0u32..8, sources, btree_set(0u8..5, 0..4))
+        .prop_map(|(endpoints, flags, sources, frontends)| Claim { endpoints, flags, sources, frontends });
     vec(vec((0..services, prop::option::weighted(0.8, claim)), 1..4), 1..len)
 }
 
@@ -99,11 +119,12 @@ fn table(claims: &BTreeMap<u8, Claim>) -> Table {
     claims
         .iter()
         .map(|(&service, claim)| {
-            let keys = claim.frontends.iter().map(|number| key(service, *number)).filter(|key| claimed.insert(*key));
-            let frontends = keys.map(|key| (key, FrontendKind::CLUSTER_IP)).collect();
+            let keys = claim.frontends.iter().map(|number| (key(service, *number), kind(*number)));
+            let frontends = keys.filter(|(key, _)| claimed.insert(*key)).collect();
             let backends = claim.endpoints.iter().map(|(number, state)| backend(service, *number, *state)).collect();
             let wanted = WantedService::new(name(service), frontends, backends);
-            (name(service), WantedService { flags: ServiceFlags(claim.flags), ..wanted })
+            let sources = claim.sources.as_ref().map(|numbers| numbers.iter().copied().map(range).collect());
+            (name(service), WantedService { flags: ServiceFlags(claim.flags), sources, ..wanted })
         })
         .collect()
 }
@@ -117,7 +138,7 @@ pub fn held(maps: &impl Read) -> Table {
             WantedBackend { addr: held.addr, port: held.port, local: held.local, state: held.state }
         });
         let wanted = WantedService::new(view.name, view.frontends, backends.collect());
-        (view.name, WantedService { flags: view.flags, affinity: view.affinity, ..wanted })
+        (view.name, WantedService { flags: view.flags, affinity: view.affinity, sources: view.sources, ..wanted })
     });
     wanted.collect()
 }
@@ -141,7 +162,8 @@ pub fn expect_empty(sync: Sync<MemoryMaps>) {
     let (fresh, _) = Sync::adopt(MemoryMaps::new(sync.maps.capacity())).expect("memory does not fail");
     assert_eq!((sync.retired_len(), sync.frontends.len(), sync.services.len()), (0, 0, 0));
     let free = |space: &super::super::space::Space| {
-        (space.services.available(), space.backends.available(), space.descriptors.available(), space.slots.clone())
+        let numbers = (space.services.available(), space.backends.available(), space.descriptors.available());
+        (numbers, space.slots.clone(), space.sources.available())
     };
     assert_eq!(free(&sync.space), free(&fresh.space));
     let maps = sync.into_maps();
@@ -151,4 +173,5 @@ pub fn expect_empty(sync: Sync<MemoryMaps>) {
     assert!((0..capacity.descriptors).all(|index| maps.descriptor(index) == Default::default()));
     assert!((0..capacity.services).all(|id| maps.name(ServiceId(id)) == ServiceName::zeroed()));
     assert_eq!((maps.in_force().count(), maps.frontends().map(|all| all.len())), (0, Ok(0)));
+    assert_eq!(maps.source_ranges(), Ok(Vec::new()));
 }

@@ -3,7 +3,8 @@
 use super::model::*;
 use crate::maps::{MemoryMaps, Read};
 use crate::sync::Sync;
-use proxy_common::abi::{Addr, BackendState, FrontendKind, Port, ServiceId};
+use ipnet::IpNet;
+use proxy_common::abi::{Addr, BackendState, FrontendKind, Port, RangeSet, ServiceId, SourceRange};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,7 +17,8 @@ const DECISIONS: u64 = 100;
 /// When a reader that reads too little is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Endpoints of round `round`: all have the round's number in their address, and there are as many as the number says.
+/// Endpoints and source ranges of round `round`: all have the round's number in their address, and there are as many as the number
+/// says.
 fn wanted(round: u32) -> crate::table::WantedService {
     let state = BackendState::SERVING.with(BackendState::IN_CLUSTER);
     let round = (round % u32::from(u16::MAX)) as u16 + 1;
@@ -27,8 +29,18 @@ fn wanted(round: u32) -> crate::table::WantedService {
         local: false,
         state,
     });
-    let frontends = vec![(key(1, 3), FrontendKind::CLUSTER_IP)];
-    crate::table::WantedService::new(name(1), frontends, backends.collect())
+    let frontends = vec![(key(1, 3), FrontendKind::LOAD_BALANCER)];
+    let sources = (0..1 + round % 5).map(|number| IpNet::from(IpAddr::from([10, high, low, number as u8]))).collect();
+    let wanted = crate::table::WantedService::new(name(1), frontends, backends.collect());
+    crate::table::WantedService { sources: Some(sources), ..wanted }
+}
+
+/// Whether a set lets in exactly whom its round lets in.
+fn is_whole(maps: &MemoryMaps, set: RangeSet, round: u16) -> bool {
+    let ranges = maps.source_ranges().expect("memory does not fail");
+    let held: Vec<SourceRange> = ranges.into_iter().filter(|range| range.set() == set).collect();
+    let same = |range: &SourceRange| range.addr().as_v4_word().to_ne_bytes()[1..3] == round.to_be_bytes();
+    held.iter().all(same) && held.len() == usize::from(1 + round % 5)
 }
 
 /// One decision after the other, each an RCU reader: odd while it runs.
@@ -42,6 +54,7 @@ fn read(maps: &MemoryMaps, reader: &AtomicU64, seen: &AtomicU64, stop: &AtomicBo
             let round = members.first().map_or(0, |backend| backend.port.number());
             let same = members.iter().all(|backend| backend.port.number() == round);
             assert!(same && members.len() == usize::from(1 + round % 7), "half a change: {members:?}");
+            assert!(is_whole(maps, descriptor.sources, round), "half a set of ranges in round {round}");
             seen.fetch_add(1, Ordering::Relaxed);
         }
         reader.fetch_add(1, Ordering::SeqCst);

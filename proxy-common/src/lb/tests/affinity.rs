@@ -24,7 +24,7 @@ fn dial(world: &mut World, host: u8, port: u16, frontend: End) -> Addr {
 
 fn dial_socket(world: &mut World, netns: u64, socket: u64) -> Addr {
     let (addr, port) = (at(world.family, CLUSTER.0, CLUSTER.1), Port::new(CLUSTER.2));
-    match connect(&mut world.env, Caller { netns, socket }, addr, port, world.proto) {
+    match connect(&mut world.env, Caller { netns, socket, source: Addr::ANY_V6 }, addr, port, world.proto) {
         Dialled::Backend(state) => state.backend_addr,
         other => panic!("{other:?}"),
     }

@@ -11,6 +11,7 @@ mod room;
 mod select;
 mod snat;
 mod socket;
+mod sources;
 mod udp;
 mod world;
 mod xdp;

@@ -2,7 +2,7 @@
 
 use super::world::{ACK, CLIENT, CLUSTER, End, FAMILIES, INGRESS, MADE_HERE, NODE_PORT, SERVICE, SYN, World, XDP, at};
 use crate::abi::{
-    AddressFlags, BackendId, Cidr, Family, FlowFlags, Frontend, FrontendKey, FrontendKind, Masquerade, Port, Proto, Reason,
+    Addr, AddressFlags, BackendId, Cidr, Family, FlowFlags, Frontend, FrontendKey, FrontendKind, Masquerade, Port, Proto, Reason,
     ServiceFlags,
 };
 use crate::lb::{Caller, Dialled, Path, Sent, connect, send};
@@ -12,8 +12,8 @@ const REMOTE: End = (2, 1, 8080);
 /// A client in the prefix of pods.
 const POD: End = (1, 9, 40_000);
 const NODE: End = (20, 1, 40_000);
-const OWN: Caller = Caller { netns: 1, socket: 7 };
-const OTHER: Caller = Caller { netns: 2, socket: 8 };
+const OWN: Caller = Caller { netns: 1, socket: 7, source: Addr::ANY_V6 };
+const OTHER: Caller = Caller { netns: 2, socket: 8, source: Addr::ANY_V6 };
 
 const EXTERNAL: ServiceFlags = ServiceFlags::EXTERNAL_LOCAL.with(ServiceFlags::ENDPOINTS);
 const INTERNAL: ServiceFlags = ServiceFlags::INTERNAL_LOCAL.with(ServiceFlags::ENDPOINTS);

@@ -5,8 +5,8 @@ use crate::abi::{Addr, AddressFlags, BackendState, Family, Port, Proto, Reason, 
 use crate::lb::{Caller, Dialled, Sent, connect, peer_name, receive, send};
 use std::net::IpAddr;
 
-const OWN: Caller = Caller { netns: 1, socket: 7 };
-const POD: Caller = Caller { netns: 2, socket: 8 };
+const OWN: Caller = Caller { netns: 1, socket: 7, source: Addr::ANY_V6 };
+const POD: Caller = Caller { netns: 2, socket: 8, source: Addr::ANY_V6 };
 const BACKEND: (u8, u8, u16) = (1, 1, 8080);
 
 fn cluster(family: Family) -> (Addr, Port) {
@@ -104,7 +104,7 @@ fn one_socket_does_not_take_one_backend_for_two_frontends_while_there_are_others
     assert_eq!(send(&mut world.env, POD, second, port), Sent::To(at(Family::V4, 1, 1), Port::new(8080), Reason::Opened));
     let (addr, port) = cluster(Family::V4);
     let alone = (0..50).filter(|&socket| {
-        let caller = Caller { netns: 2, socket: 100 + socket };
+        let caller = Caller { netns: 2, socket: 100 + socket, source: Addr::ANY_V6 };
         send(&mut world.env, caller, second, port);
         matches!(send(&mut world.env, caller, addr, port), Sent::To(to, _, _) if to == at(Family::V4, 1, 2))
     });
