@@ -33,12 +33,13 @@ impl SourceRanges {
         Self { nets, nonsense }
     }
 
-    /// The ranges of a family (S3), sorted; `None` = everybody may dial. So it is where all ranges are of the other family, as with
-    /// kube-proxy; where one makes no sense and none is left, nobody may.
+    /// The ranges of a family (S3), sorted; `None` = everybody may dial, as where one holds every address. So it is where all ranges
+    /// are of the other family, as with kube-proxy; where one makes no sense and none is left, nobody may.
     pub fn of(&self, family: Family) -> Option<Vec<IpNet>> {
         let nets: Vec<IpNet> =
             self.nets.iter().copied().filter(|net| net.addr().is_ipv4() == (family == Family::V4)).collect();
-        (self.nonsense || !nets.is_empty()).then_some(nets)
+        let all = nets.iter().any(|net| net.prefix_len() == 0);
+        (!all && (self.nonsense || !nets.is_empty())).then_some(nets)
     }
 
     /// Whether there are any, of whatever family.
@@ -68,6 +69,7 @@ mod tests {
         assert_eq!(of(&[]), (None, None, 0));
         let mixed = [" 203.0.113.000/025\t", "10.1.2.3/8", "fd00::1/64", "10.0.0.0/8"];
         assert_eq!(of(&mixed), (nets(&["10.0.0.0/8", "203.0.113.0/25"]), nets(&["fd00::/64"]), 0));
+        assert_eq!(of(&["0.0.0.0/0", "10.0.0.0/8", "fd00::/64"]), (None, nets(&["fd00::/64"]), 0), "every address of IPv4");
         assert_eq!(of(&["fd00::/64"]), (None, nets(&["fd00::/64"]), 0), "as with kube-proxy");
     }
 

@@ -97,6 +97,13 @@ impl Addr {
         self.words[0] == 0 && self.words[1] == 0 && self.words[2] == V4_PREFIX
     }
 
+    /// Whether this is `0.0.0.0` or `::`.
+    #[inline(always)]
+    pub const fn is_unspecified(&self) -> bool {
+        let [a, b, c, d] = self.words;
+        a == 0 && b == 0 && d == 0 && (c == 0 || c == V4_PREFIX)
+    }
+
     /// The family of the address.
     #[inline(always)]
     pub const fn family(&self) -> Family {

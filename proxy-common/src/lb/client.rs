@@ -19,8 +19,8 @@ pub enum Client {
 pub enum Identity<'a> {
     /// The client with this address.
     Address(&'a Addr),
-    /// The network namespace with this cookie, from this address as far as that is settled.
-    Namespace(u64, Option<&'a Addr>),
+    /// The network namespace with this cookie, from this address; unspecified while that is not settled.
+    Namespace(u64, &'a Addr),
 }
 
 impl Identity<'_> {
@@ -33,12 +33,11 @@ impl Identity<'_> {
         }
     }
 
-    /// The address that the client's packets come from, as far as that is settled (S24).
+    /// The address that the client's packets come from; unspecified while that is not settled (S24).
     #[inline(always)]
-    pub const fn source(&self) -> Option<&Addr> {
+    pub const fn source(&self) -> &Addr {
         match self {
-            Self::Address(addr) => Some(addr),
-            Self::Namespace(_, source) => *source,
+            Self::Address(addr) | Self::Namespace(_, addr) => addr,
         }
     }
 }

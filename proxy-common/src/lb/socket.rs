@@ -36,7 +36,7 @@ pub fn connect<E: Env>(env: &mut E, caller: Caller, addr: Addr, port: Port, prot
     let client = Client::of_socket(env, caller, addr.family());
     let Some(frontend) = frontend::for_socket(env, key, client) else { return Dialled::Untouched };
     let source = source::of_socket(env, caller, client, addr.family());
-    match select(env, frontend, client, Identity::Namespace(caller.netns, source.as_ref())) {
+    match select(env, frontend, client, Identity::Namespace(caller.netns, &source)) {
         Selected::Nothing => Dialled::Untouched,
         Selected::Refused(reason) if is_left_alone(reason) => Dialled::Untouched,
         Selected::Refused(reason) => Dialled::Refused(reason),
@@ -80,7 +80,7 @@ pub fn send<E: Env>(env: &mut E, caller: Caller, addr: Addr, port: Port) -> Sent
         return Sent::To(peer.addr, peer.port, Reason::Forward);
     }
     let source = source::of_socket(env, caller, client, addr.family());
-    let identity = Identity::Namespace(caller.netns, source.as_ref());
+    let identity = Identity::Namespace(caller.netns, &source);
     let mut drawn = select(env, frontend, client, identity);
     for _ in 1..DRAWS {
         if !is_ambiguous(env, caller, &key, &drawn) {

@@ -1,7 +1,7 @@
 //! The choice of a backend.
 
 use super::world::{CLIENT, CLUSTER, FAMILIES, INGRESS, NODE_PORT, SERVICE, SYN, World};
-use crate::abi::{BackendId, Frontend, FrontendKind, Reason, ServiceWord};
+use crate::abi::{Addr, BackendId, Frontend, FrontendKind, Reason, ServiceWord};
 use crate::lb::select::{Choice, Selected, scale, select};
 use crate::lb::{Client, Env, Identity, Path};
 use proptest::prelude::*;
@@ -21,7 +21,7 @@ fn the_choice_is_uniform() {
         let draws = 1_000 * count;
         let mut chosen = vec![0_u32; count];
         for _ in 0..draws {
-            let Selected::Backend(chose) = select(&mut world.env, frontend, Client::Stranger, Identity::Namespace(2, None)) else {
+            let Selected::Backend(chose) = select(&mut world.env, frontend, Client::Stranger, Identity::Namespace(2, &Addr::ANY_V6)) else {
                 panic!("no backend")
             };
             let Choice { id, backend, .. } = chose;
