@@ -3,11 +3,12 @@
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 
-use anyhow::{Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 
+use crate::agent::Agent;
 use crate::cluster::Host;
 use crate::net::{Family, Proto};
-use crate::traffic::{Answer, Outcome};
+use crate::traffic::{Answer, Outcome, Probe};
 
 /// Bytes of a stream that is compared.
 const STREAM: u64 = 10 << 20;
@@ -101,6 +102,29 @@ fn refused_within(case: &impl Display, outcomes: &[Outcome], micros: u64) -> Res
         late.extend((failure.micros >= micros).then_some(failure));
     }
     ensure!(late.len() < 2, "{case}: {} of {} are late, the first: {}", late.len(), outcomes.len(), late[0]);
+    Ok(())
+}
+
+/// Ten connections, each answered by `by`, which sees the client itself.
+pub fn served(client: &Host, to: SocketAddr, proto: Proto, by: &str) -> Result<()> {
+    let outcomes = client.probe(Probe::times(proto, to, 10))?;
+    answered_to_itself(&format!("{} -> {to} {proto}", client.name()), &outcomes, to, &[by])
+}
+
+/// How long a client waits that shall be dropped.
+const PATIENCE_MS: u64 = 300;
+
+/// Connections that nobody answers or refuses, counted at this hook for this reason.
+pub fn dropped(agent: &Agent, client: &Host, to: SocketAddr, (hook, reason): (&str, &str)) -> Result<()> {
+    let labels = [format!("hook=\"{hook}\""), format!("reason=\"{reason}\"")];
+    let count = || Ok::<_, anyhow::Error>(agent.metrics()?.sum("sluice_packets_total", &labels.each_ref().map(String::as_str)));
+    for proto in Proto::BOTH {
+        let before = count()?;
+        let outcomes = client.probe(Probe { timeout_ms: PATIENCE_MS, ..Probe::once(proto, to) })?;
+        let failure = outcomes[0].result.as_ref().err().with_context(|| format!("{to} {proto} is answered"))?;
+        ensure!(failure.reason == "timeout", "{to} {proto}: {failure}");
+        ensure!(count()? > before, "{to} {proto}: nothing is counted as {reason} at {hook}");
+    }
     Ok(())
 }
 

@@ -206,6 +206,12 @@ impl Slice {
     }
 }
 
+/// `status` of a Service whose load balancer has these addresses.
+pub fn ingress(addresses: &[&str]) -> String {
+    let list: Vec<String> = addresses.iter().map(|address| format!("{{ip: \"{address}\"}}")).collect();
+    format!("status: {{loadBalancer: {{ingress: [{}]}}}}\n", list.join(", "))
+}
+
 /// A Node object with the addresses of its uplink.
 pub fn node_yaml(name: &str, addresses: &[IpAddr]) -> String {
     let mut text = format!(

@@ -4,6 +4,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -12,11 +13,14 @@ use crate::cluster::{Cluster, Host, Spec, cluster_ip};
 use crate::manifests::{Manifests, Service, node_yaml};
 use crate::net::{Family, Proto};
 use crate::traffic::Traffic;
+use crate::wait;
 
 /// The port of every Service.
 pub const PORT: u16 = 80;
 /// The port of every pod.
 pub const POD_PORT: u16 = 8080;
+/// How soon a change is in force.
+const SOON: Duration = Duration::from_secs(3);
 /// The Node objects of the two pods.
 const NAMES: [&str; 2] = ["node1", "node2"];
 
@@ -130,6 +134,35 @@ impl Scenario {
     /// Writes the slices of a Service: the pods that serve it, with the names of their nodes.
     pub fn set_endpoints(&self, target: Target, pods: &[(&Arc<Host>, &str)]) -> Result<()> {
         write(&self.manifests, target, pods)
+    }
+
+    /// Puts a Service in force with these endpoints, on both nodes.
+    pub fn put(&self, service: &Service, pods: &[(&Arc<Host>, &str)]) -> Result<()> {
+        for family in Family::BOTH {
+            let slice = pods.iter().fold(service.slice(family), |slice, (pod, node)| slice.endpoint(pod.ip(family), node));
+            self.manifests.put_slice(&slice)?;
+        }
+        self.manifests.put_service(service)?;
+        let name = format!("default/{}", service.name);
+        self.agents.iter().try_for_each(|agent| {
+            wait::until(SOON, "the Service in the tables", || {
+                let text = agent.cli(&["backends", "--service", &name]).ok()?;
+                let shown = |pod: &Host| Family::BOTH.iter().all(|&family| text.contains(&pod.ip(family).to_string()));
+                let all = pods.iter().all(|(pod, _)| shown(pod));
+                (all && text.matches(&format!(":{POD_PORT}")).count() == 4 * pods.len()).then_some(())
+            })
+        })
+    }
+
+    /// A client sends packets for these addresses to the first node.
+    pub fn route_to_node(&self, client: &Host, addresses: &[&str]) -> Result<()> {
+        for address in addresses {
+            let family = Family::of(address.parse()?);
+            let via = self.cluster.node(0).ip(family);
+            let bits = if family == Family::V4 { 32 } else { 128 };
+            client.netns().ip(&format!("route add {address}/{bits} via {via}"))?;
+        }
+        Ok(())
     }
 
     /// Whether a masqueraded packet of a node may carry this address: its uplink's, its overlay device's or the one that its

@@ -27,6 +27,7 @@ const SMALL: Capacity = Capacity {
     backends: 256,
     slots: 512,
     descriptors: 128,
+    source_ranges: 64,
     flows: 262_144,
     flows_spill: 1024,
     flows_any: 1024,
@@ -94,6 +95,47 @@ fn a_full_hash_table_is_told_and_heals() -> Result<()> {
     assert!(applied.rejected.iter().all(|rejection| rejection.error.map() == MapName::Frontends));
     let applied = sync.settle((11..=70).map(|number| service(number, 1)).collect::<Result<_>>()?);
     assert_eq!((applied.rejected.len(), Reader::open(&pins.path)?.services()?.len()), (0, 60));
+    Ok(())
+}
+
+#[test]
+fn s24_source_ranges_are_read_back_adopted_and_full() -> Result<()> {
+    let pins = pins("tables-ranges", &SMALL)?;
+    let restricted = |number: u8, ranges: &[&str]| -> Result<Change> {
+        let Change::Set(wanted) = service(number, 1)? else { anyhow::bail!("no Service") };
+        let sources = ranges.iter().map(|range| Ok(range.parse()?)).collect::<Result<_>>()?;
+        Ok(Change::Set(WantedService { sources: Some(sources), ..wanted }))
+    };
+    let ranges = ["0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16", "203.0.113.9/32"];
+    let mut sync = adopt(&pins.path)?;
+    // One part in sixteen is kept for sets that become no larger.
+    let applied = sync.apply((1..=16).map(|number| restricted(number, &ranges)).collect::<Result<_>>()?);
+    assert_eq!(applied.rejected.iter().map(|rejection| rejection.error.map()).collect::<Vec<_>>(), [MapName::SourceRanges]);
+    let reader = Reader::open(&pins.path)?;
+    let used = || -> Result<Option<(u32, u32)>> {
+        let usage = reader.usage()?;
+        Ok(usage.iter().find(|table| table.map == MapName::SourceRanges).map(|table| (table.used, table.capacity)))
+    };
+    assert_eq!(used()?, Some((60, 64)));
+    let shown = |number: usize| -> Result<Option<Vec<String>>> {
+        let view = reader.services()?.into_iter().find(|view| view.name.name() == format!("web-{number}"));
+        Ok(view.and_then(|view| view.sources).map(|nets| nets.iter().map(ToString::to_string).collect()))
+    };
+    assert_eq!(shown(1)?, Some(ranges.map(str::to_owned).to_vec()));
+    assert_eq!(sync.apply(vec![restricted(1, &["192.0.2.0/24"])?]).rejected, []);
+    assert_eq!(shown(1)?, Some(vec!["192.0.2.0/24".to_owned()]));
+    let token = sync.retired_pending().context("the old set")?;
+    sync.grace_ended(token);
+    assert_eq!((used()?, sync.rejected().count()), (Some((57, 64)), 1));
+    drop(sync);
+
+    let mut next = adopt(&pins.path)?;
+    assert_eq!(next.retired_pending(), None, "nothing was left over");
+    next.settle(vec![restricted(1, &["192.0.2.0/24"])?, restricted(2, &[])?]);
+    while let Some(token) = next.retired_pending() {
+        next.grace_ended(token);
+    }
+    assert_eq!((used()?, shown(2)?), (Some((1, 64)), Some(Vec::new())));
     Ok(())
 }
 

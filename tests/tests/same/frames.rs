@@ -137,9 +137,11 @@ impl Talk {
         let service = &services[dice.below(services.len())];
         let own = |host| at(self.family, host, 1);
         let (src, dst) = match (program, dice.below(20)) {
-            (Program::EdgeEgress, 0..=17) => (own(dice.pick(&[20, 20, 21])), service.cluster),
+            (Program::EdgeEgress, 0..=2) => (own(dice.pick(&[20, 20, 21])), service.balanced),
+            (Program::EdgeEgress, 3..=17) => (own(dice.pick(&[20, 20, 21])), service.cluster),
             (Program::EdgeEgress, _) => (own(20), SocketAddr::new(own(20), service.node_port)),
-            (_, 0..=8) => (self.client(dice), service.cluster),
+            (_, 0..=2) => (self.client(dice), service.balanced),
+            (_, 3..=8) => (self.client(dice), service.cluster),
             (_, 9..=17) => (self.client(dice), SocketAddr::new(own(20), service.node_port)),
             (_, 18) => (self.client(dice), SocketAddr::new(own(21), service.node_port)),
             _ => (self.client(dice), SocketAddr::new(at(self.family, 96, 200), 80)),

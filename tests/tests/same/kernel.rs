@@ -63,6 +63,7 @@ const CAPACITY: Capacity = Capacity {
     backends: 4096,
     slots: 16_384,
     descriptors: 256,
+    source_ranges: 256,
     flows: 1 << 17,
     flows_spill: 1 << 17,
     flows_any: 1 << 17,

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Result, ensure};
+use ipnet::IpNet;
 use proxy_agent::maps::{KernelMaps, Read};
 use proxy_agent::sync::Sync;
 use proxy_agent::table::{Change, WantedBackend, WantedService};
@@ -32,6 +33,9 @@ pub struct Service {
     pub cluster: SocketAddr,
     /// The NodePort.
     pub node_port: u16,
+    /// A load balancer's address.
+    pub balanced: SocketAddr,
+    sources: Option<Vec<IpNet>>,
     backends: Vec<WantedBackend>,
     policies: ServiceFlags,
 }
@@ -51,6 +55,7 @@ impl Tables {
             }
         }
         for index in 0..tables.services.len() {
+            tables.services[index].sources = sources(family, dice)?;
             tables.set(index, SIZES[index % SIZES.len()], dice)?;
         }
         Ok(tables)
@@ -64,6 +69,7 @@ impl Tables {
     /// Changes one Service: its endpoints, their states, or whether it is there at all.
     pub fn change(&mut self, dice: &mut Dice) -> Result<()> {
         let index = dice.below(self.services.len());
+        self.services[index].sources = sources(self.family, dice)?;
         match dice.below(10) {
             0 => self.apply(Change::Remove(self.services[index].name)),
             1..=3 => {
@@ -88,6 +94,7 @@ impl Tables {
         memory.slots = (0..capacity.slots).map(|index| maps.slot(index)).collect();
         memory.backends = (0..capacity.backends).map(|id| maps.backend(BackendId(id))).collect();
         memory.states = (0..capacity.backends).map(|id| maps.backend_state(BackendId(id))).collect();
+        memory.ranges = maps.source_ranges()?.into_iter().collect();
         Ok(())
     }
 
@@ -118,9 +125,14 @@ impl Service {
         };
         let cluster = FrontendKey::new(self.cluster.ip().into(), Port::new(self.cluster.port()), self.proto);
         let node_port = FrontendKey::new(any, Port::new(self.node_port), self.proto);
-        let frontends = vec![(cluster, FrontendKind::CLUSTER_IP), (node_port, FrontendKind::NODE_PORT)];
+        let balanced = FrontendKey::new(self.balanced.ip().into(), Port::new(self.balanced.port()), self.proto);
+        let frontends = vec![
+            (cluster, FrontendKind::CLUSTER_IP),
+            (node_port, FrontendKind::NODE_PORT),
+            (balanced, FrontendKind::LOAD_BALANCER),
+        ];
         let wanted = WantedService::new(self.name, frontends, self.backends.clone());
-        Change::Set(WantedService { flags: wanted.flags.with(self.policies), ..wanted })
+        Change::Set(WantedService { flags: wanted.flags.with(self.policies), sources: self.sources.clone(), ..wanted })
     }
 }
 
@@ -137,7 +149,22 @@ fn service(family: Family, proto: Proto, number: u8) -> Result<Service> {
         4 => ServiceFlags::INTERNAL_LOCAL.with(ServiceFlags::EXTERNAL_LOCAL),
         _ => ServiceFlags::default(),
     };
-    Ok(Service { name, proto, cluster, node_port: 30_000 + u16::from(number), backends: Vec::new(), policies })
+    let balanced = SocketAddr::new(at(family, 98, u16::from(number) + 1), 80);
+    let node_port = 30_000 + u16::from(number);
+    Ok(Service { name, proto, cluster, node_port, balanced, sources: None, backends: Vec::new(), policies })
+}
+
+/// Who may dial a load balancer's address: everybody, nobody, half of the clients behind the router, or those and the node.
+fn sources(family: Family, dice: &mut Dice) -> Result<Option<Vec<IpNet>>> {
+    let all = if family == Family::V4 { 32 } else { 128 };
+    let clients = IpNet::new(at(family, 30, 4), all - 2)?;
+    let node = IpNet::new(at(family, 20, 1), all)?;
+    Ok(match dice.below(6) {
+        0 | 1 => None,
+        2 => Some(Vec::new()),
+        3 => Some(vec![clients]),
+        _ => Some(vec![node, clients]),
+    })
 }
 
 const fn serving(local: bool) -> BackendState {
