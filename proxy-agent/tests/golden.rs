@@ -227,7 +227,8 @@ fn service(service: &WantedService) -> String {
     }
     if let Some(sources) = &service.sources {
         let nets: Vec<String> = sources.iter().map(ToString::to_string).collect();
-        writeln!(text, "  load balancer from: {}", if nets.is_empty() { "nowhere".to_owned() } else { nets.join(", ") }).unwrap();
+        writeln!(text, "  load balancer from: {}", if nets.is_empty() { "nowhere".to_owned() } else { nets.join(", ") })
+            .unwrap();
     }
     let two = flags.has(ServiceFlags::INTERNAL_LOCAL) || flags.has(ServiceFlags::EXTERNAL_LOCAL);
     text.extend(service.backends.iter().map(|held| backend(held, two)));

@@ -150,7 +150,12 @@ fn s22_cluster_ips_of_policy_local_stay_on_the_node_and_drop_without_a_local_end
     scenario.put(&service, &[(&scenario.far, "node2")])?;
     for family in Family::BOTH {
         expect::dropped(&scenario.agents[0], nodes[0], at_cluster_ip(family), ("tc_egress", "no_local_endpoint"))?;
-        expect::dropped(&scenario.agents[0], scenario.cluster.outside(), at_cluster_ip(family), ("tc_ingress", "no_local_endpoint"))?;
+        expect::dropped(
+            &scenario.agents[0],
+            scenario.cluster.outside(),
+            at_cluster_ip(family),
+            ("tc_ingress", "no_local_endpoint"),
+        )?;
     }
     Ok(())
 }

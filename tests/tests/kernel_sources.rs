@@ -32,10 +32,7 @@ fn own(host: &Host) -> [String; 2] {
 fn put(scenario: &Scenario, ranges: &[String], served: bool) -> Result<()> {
     let ips = Family::BOTH.map(|family| cluster_ip(family, NUMBER));
     let quoted: Vec<String> = ranges.iter().map(|range| format!("{range:?}")).collect();
-    let extra = format!(
-        "  externalIPs: {EXTERNAL:?}\n  loadBalancerSourceRanges: [{}]\n",
-        quoted.join(", ")
-    );
+    let extra = format!("  externalIPs: {EXTERNAL:?}\n  loadBalancerSourceRanges: [{}]\n", quoted.join(", "));
     let service = Service { extra, status: ingress(&BALANCED), ..Service::new("sources", &ips) };
     let service = Proto::BOTH.into_iter().fold(service, |service, proto| service.port(proto, PORT, POD_PORT, NODE_PORT));
     let pods = if served { vec![(&scenario.near, "node1")] } else { Vec::new() };

@@ -36,8 +36,7 @@ impl SourceRanges {
     /// The ranges of a family (S3), sorted; `None` = everybody may dial, as where one holds every address. So it is where all ranges
     /// are of the other family, as with kube-proxy; where one makes no sense and none is left, nobody may.
     pub fn of(&self, family: Family) -> Option<Vec<IpNet>> {
-        let nets: Vec<IpNet> =
-            self.nets.iter().copied().filter(|net| net.addr().is_ipv4() == (family == Family::V4)).collect();
+        let nets: Vec<IpNet> = self.nets.iter().copied().filter(|net| net.addr().is_ipv4() == (family == Family::V4)).collect();
         let all = nets.iter().any(|net| net.prefix_len() == 0);
         (!all && (self.nonsense || !nets.is_empty())).then_some(nets)
     }

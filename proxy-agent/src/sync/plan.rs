@@ -174,8 +174,7 @@ impl Shape {
     fn is_that_of(&self, held: &Descriptor) -> bool {
         let counts = (self.cluster_only + self.both, self.both + self.local_only, self.flags, self.affinity, self.sources);
         let others = self.members as usize - self.chosen();
-        counts == (held.cluster.count, held.local.count, held.flags, held.affinity, held.sources)
-            && held.tail().len() >= others
+        counts == (held.cluster.count, held.local.count, held.flags, held.affinity, held.sources) && held.tail().len() >= others
     }
 }
 

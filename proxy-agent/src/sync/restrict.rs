@@ -4,8 +4,8 @@
 use super::Sync;
 use super::engine::Round;
 use super::plan;
-use crate::maps::{MapError, Maps};
 use super::report::Applied;
+use crate::maps::{MapError, Maps};
 use crate::table::Change;
 use proxy_common::abi::{FrontendKey, FrontendKind, RangeSet, ServiceId, SourceRange};
 use std::collections::HashSet;

@@ -2,8 +2,7 @@
 
 use crate::abi::{
     Addr, AddressFlags, Affinity, AffinityKey, Backend, BackendId, BackendState, Config, Descriptor, DeviceFlags, Flow,
-    FlowRoom, Frontend, FrontendKey, NextHop, PeerKey, PeerValue, Proto, ServiceId, ServiceWord, Source,
-    Tuple,
+    FlowRoom, Frontend, FrontendKey, NextHop, PeerKey, PeerValue, Proto, ServiceId, ServiceWord, Source, Tuple,
 };
 
 /// The classes of flows. TCP has tables of its own, so that a storm of UDP evicts no connection.

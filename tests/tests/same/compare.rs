@@ -210,8 +210,7 @@ impl Run {
     fn has_met_everything(&self) -> Result<()> {
         const EVERYWHERE: [Reason; 6] =
             [Reason::Untouched, Reason::Fragment, Reason::Unparsed, Reason::MidFlow, Reason::Opened, Reason::Forward];
-        const AT_TC: [Reason; 5] =
-            [Reason::NoEndpoint, Reason::SourceRange, Reason::NoRoute, Reason::HopLimit, Reason::Reply];
+        const AT_TC: [Reason; 5] = [Reason::NoEndpoint, Reason::SourceRange, Reason::NoRoute, Reason::HopLimit, Reason::Reply];
         let at_ingress = [Reason::PortExchanged, Reason::PortsExhausted];
         let wanted = [Hook::TcIngress, Hook::TcEgress, Hook::Xdp].into_iter().flat_map(|hook| {
             let more = match hook {

@@ -4,8 +4,8 @@ use super::model::*;
 use crate::maps::{FaultyMaps, MemoryMaps, Read};
 use crate::sync::Sync;
 use crate::table::{Change, WantedService};
-use proptest::prelude::*;
 use ipnet::IpNet;
+use proptest::prelude::*;
 use proxy_common::abi::{
     Addr, BackendId, BackendState, Descriptor, FrontendKey, RangeSet, ServiceFlags, ServiceId, ServiceName, SlotRange,
 };
@@ -43,7 +43,14 @@ fn chosen(maps: &MemoryMaps, id: BackendId, set: BackendState) -> Addr {
 
 fn sets(table: &Table) -> BTreeMap<ServiceName, Sets> {
     let set = |wanted: &WantedService, set| wanted.backends.iter().filter(|b| b.state.has(set)).map(|b| b.addr).collect();
-    let sets = |wanted: &WantedService| (set(wanted, BackendState::IN_CLUSTER), set(wanted, BackendState::IN_LOCAL), wanted.flags, wanted.sources.clone().map(BTreeSet::from_iter));
+    let sets = |wanted: &WantedService| {
+        (
+            set(wanted, BackendState::IN_CLUSTER),
+            set(wanted, BackendState::IN_LOCAL),
+            wanted.flags,
+            wanted.sources.clone().map(BTreeSet::from_iter),
+        )
+    };
     table.iter().map(|(name, wanted)| (*name, sets(wanted))).collect()
 }
 

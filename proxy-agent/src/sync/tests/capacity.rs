@@ -11,7 +11,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-const TIGHT: Capacity = Capacity { services: 6, frontends: 7, backends: 20, slots: 40, descriptors: 9, source_ranges: 5, ..ROOMY };
+const TIGHT: Capacity =
+    Capacity { services: 6, frontends: 7, backends: 20, slots: 40, descriptors: 9, source_ranges: 5, ..ROOMY };
 
 fn claim(endpoints: u8, frontends: &[u8]) -> Option<Claim> {
     Some(Claim {

@@ -2,8 +2,8 @@
 
 use super::world::{ACK, CLIENT, CLUSTER, End, FAMILIES, INGRESS, MADE_HERE, NODE_PORT, SERVICE, SYN, World, XDP, at};
 use crate::abi::{
-    Addr, AddressFlags, BackendId, Cidr, Family, FlowFlags, Frontend, FrontendKey, FrontendKind, Masquerade, Port, Proto, Reason,
-    ServiceFlags,
+    Addr, AddressFlags, BackendId, Cidr, Family, FlowFlags, Frontend, FrontendKey, FrontendKind, Masquerade, Port, Proto,
+    Reason, ServiceFlags,
 };
 use crate::lb::{Caller, Dialled, Path, Sent, connect, send};
 

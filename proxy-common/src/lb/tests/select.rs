@@ -21,7 +21,9 @@ fn the_choice_is_uniform() {
         let draws = 1_000 * count;
         let mut chosen = vec![0_u32; count];
         for _ in 0..draws {
-            let Selected::Backend(chose) = select(&mut world.env, frontend, Client::Stranger, Identity::Namespace(2, &Addr::ANY_V6)) else {
+            let Selected::Backend(chose) =
+                select(&mut world.env, frontend, Client::Stranger, Identity::Namespace(2, &Addr::ANY_V6))
+            else {
                 panic!("no backend")
             };
             let Choice { id, backend, .. } = chose;
