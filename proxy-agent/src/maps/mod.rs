@@ -47,7 +47,7 @@ pub use load::{LoadError, LoadOptions, load};
 pub use mapping::Mapping;
 pub use memory::{MemoryHashes, MemoryMaps};
 pub use name::MapName;
-pub use net::source_range;
+pub use net::{net, source_range};
 pub use node::NodeMaps;
 pub use pins::{Access, PinError, ShapeText};
 pub use reader::{FLOW_TABLES, Reader, TableUse};

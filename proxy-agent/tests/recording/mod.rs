@@ -1,9 +1,9 @@
 //! Tables that write down each operation in the order in which it was issued, in words that name no allocated id.
 
-use proxy_agent::maps::{Capacity, MapError, Maps, Partial, Read};
+use proxy_agent::maps::{Capacity, MapError, Maps, Partial, Read, net};
 use proxy_common::abi::{
-    Backend, BackendId, BackendState, Descriptor, Frontend, FrontendKey, Generation, ServiceFlags, ServiceId, ServiceName,
-    ServiceWord,
+    Backend, BackendId, BackendState, Descriptor, Frontend, FrontendKey, Generation, RangeSet, ServiceFlags, ServiceId,
+    ServiceName, ServiceWord, SourceRange,
 };
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -78,6 +78,10 @@ impl<M: Read> Read for Recording<M> {
     fn frontends(&self) -> Result<Vec<(FrontendKey, Frontend)>, MapError> {
         self.inner.frontends()
     }
+
+    fn source_ranges(&self) -> Result<Vec<SourceRange>, MapError> {
+        self.inner.source_ranges()
+    }
 }
 
 impl<M: Maps> Maps for Recording<M> {
@@ -145,6 +149,16 @@ impl<M: Maps> Maps for Recording<M> {
         self.inner.remove_frontends(keys)
     }
 
+    fn insert_source_ranges(&mut self, ranges: &[SourceRange]) -> Result<(), Partial> {
+        ranges.iter().for_each(|range| self.note(format!("source range {} written", prefix(range))));
+        self.inner.insert_source_ranges(ranges)
+    }
+
+    fn remove_source_ranges(&mut self, ranges: &[SourceRange]) -> Result<(), Partial> {
+        ranges.iter().for_each(|range| self.note(format!("source range {} gone", prefix(range))));
+        self.inner.remove_source_ranges(ranges)
+    }
+
     fn clear_counters(&mut self, ids: &[ServiceId]) -> Result<(), Partial> {
         ids.iter().for_each(|id| self.note(format!("counter {} zero", self.service_name(*id))));
         self.inner.clear_counters(ids)
@@ -162,7 +176,12 @@ fn describe(descriptor: &Descriptor) -> String {
     }
     let local = descriptor.flags.has(ServiceFlags::INTERNAL_LOCAL) || descriptor.flags.has(ServiceFlags::EXTERNAL_LOCAL);
     let local = if local { format!(", Local {}", descriptor.local.count) } else { String::new() };
-    format!("descriptor: Cluster {}{local}", descriptor.cluster.count)
+    let sources = if descriptor.sources == RangeSet::NONE { "" } else { ", source ranges" };
+    format!("descriptor: Cluster {}{local}{sources}", descriptor.cluster.count)
+}
+
+fn prefix(range: &SourceRange) -> String {
+    net(range).map_or_else(|| "unknown".into(), |net| net.to_string())
 }
 
 fn words(state: BackendState) -> String {
