@@ -7,7 +7,8 @@ use crate::compile::Compiler;
 use crate::state::{HealthCheck, NodeFacts, Rejection, State, UnservedSet, WithoutLocal};
 use crate::table::{Change, WantedService};
 use crate::watch::objects::{Kind, Object, ObjectName};
-use crate::watch::{Event, Subject, Trouble};
+use crate::watch::{Event, Listing, Subject, Trouble};
+use ipnet::IpNet;
 use jiff::Timestamp;
 use proxy_common::abi::Family;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +25,11 @@ pub struct Control {
     compiler: Compiler,
     dirty: BTreeSet<ObjectName>,
     synced: BTreeSet<Kind>,
+    listings: BTreeMap<Kind, Listing>,
     node_given: NodeFacts,
+    cidrs_given: Option<Vec<IpNet>>,
+    /// Whether a ServiceCIDR may have changed since they were last given.
+    cidrs_dirty: bool,
     troubles: BTreeMap<Subject, Troubled>,
     /// What was logged of each Service.
     unserved: BTreeMap<ObjectName, UnservedSet>,
@@ -77,7 +82,10 @@ impl Control {
             compiler: Compiler::default(),
             dirty: BTreeSet::new(),
             synced: BTreeSet::new(),
+            listings: BTreeMap::new(),
             node_given: NodeFacts::default(),
+            cidrs_given: None,
+            cidrs_dirty: true,
             troubles: BTreeMap::new(),
             unserved: BTreeMap::new(),
             triggers: Vec::new(),
@@ -95,6 +103,11 @@ impl Control {
             Event::Delete(kind, name) => {
                 self.state.delete(kind, &name, &mut self.dirty);
                 self.count(kind, now);
+            }
+            Event::Listed(kind, listing) => {
+                if self.listings.insert(kind, listing) != Some(listing) {
+                    tracing::debug!(%kind, %listing, "this is how the API lists them");
+                }
             }
             Event::Synced(kind) => {
                 if self.synced.insert(kind) {
@@ -155,6 +168,21 @@ impl Control {
         Some(self.node_given.clone())
     }
 
+    /// The prefixes of ServiceCIDRs if they changed since the last call; nothing before all of these have been delivered. No prefix
+    /// means that what is configured counts.
+    pub fn take_service_cidrs(&mut self) -> Option<Vec<IpNet>> {
+        if !self.cidrs_dirty || !self.listed(Kind::ServiceCidr) {
+            return None;
+        }
+        self.cidrs_dirty = false;
+        let cidrs = self.state.service_cidrs();
+        if self.cidrs_given.as_ref() == Some(&cidrs) {
+            return None;
+        }
+        self.cidrs_given = Some(cidrs.clone());
+        Some(cidrs)
+    }
+
     /// When the causes of changed slices happened, as the slice controller says (§7), since the last call.
     pub fn take_triggers(&mut self) -> Vec<(Family, Timestamp)> {
         std::mem::take(&mut self.triggers)
@@ -186,6 +214,11 @@ impl Control {
     /// Whether a kind has been listed in full.
     pub fn listed(&self, kind: Kind) -> bool {
         self.synced.contains(&kind)
+    }
+
+    /// How the API lists each kind; nothing of a folder of manifests.
+    pub const fn listings(&self) -> &BTreeMap<Kind, Listing> {
+        &self.listings
     }
 
     /// What has happened since the start.
@@ -231,6 +264,10 @@ impl Control {
             Kind::Service => (&mut self.pending.services, &mut self.counts.services),
             Kind::EndpointSlice => (&mut self.pending.slices, &mut self.counts.slices),
             Kind::Node => return,
+            Kind::ServiceCidr => {
+                self.cidrs_dirty = true;
+                return;
+            }
         };
         *pending += 1;
         *count += 1;
@@ -252,7 +289,8 @@ impl Control {
 
     fn log_rejection(&mut self, rejection: &Rejection) {
         *self.counts.rejections.entry(rejection.reason.label()).or_default() += 1;
-        tracing::warn!(reason = rejection.reason.label(), "left out: {rejection}");
+        let left_out = if rejection.reason.is_left_out() { "left out: " } else { "" };
+        tracing::warn!(reason = rejection.reason.label(), "{left_out}{rejection}");
     }
 
     fn note_local(&mut self, name: &ObjectName) {

@@ -4,7 +4,7 @@
 #[path = "random/objects.rs"]
 mod objects;
 
-use objects::{meta, node, service, slice};
+use objects::{meta, node, service, service_cidr, slice};
 use proptest::prelude::*;
 use proxy_agent::control::Control;
 use proxy_agent::table::{Change, WantedService};
@@ -29,6 +29,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => service().prop_map(|object| Step::Apply(Box::new(object))),
         6 => slice().prop_map(|object| Step::Apply(Box::new(object))),
         1 => node().prop_map(|object| Step::Apply(Box::new(object))),
+        1 => service_cidr().prop_map(|object| Step::Apply(Box::new(object))),
         2 => any::<prop::sample::Index>().prop_map(Step::Delete),
         4 => Just(Step::Take),
     ]
@@ -37,7 +38,8 @@ fn step() -> impl Strategy<Value = Step> {
 /// A control plane that has seen both lists.
 fn started() -> Control {
     let mut control = Control::new("node-1");
-    [Kind::Service, Kind::EndpointSlice].into_iter().for_each(|kind| control.on_event(Event::Synced(kind), Instant::now()));
+    let kinds = [Kind::Service, Kind::EndpointSlice, Kind::ServiceCidr];
+    kinds.into_iter().for_each(|kind| control.on_event(Event::Synced(kind), Instant::now()));
     control
 }
 
@@ -67,14 +69,17 @@ fn put(table: &mut BTreeMap<ServiceName, WantedService>, changes: Vec<Change>) {
     }
 }
 
-fn check(control: &Control, table: &BTreeMap<ServiceName, WantedService>, objects: &BTreeMap<(Kind, ObjectName), Object>) {
-    let (fresh, wanted) = from_nothing(objects.values());
-    let (reversed, in_reverse) = from_nothing(objects.values().rev());
+fn check(control: &mut Control, table: &BTreeMap<ServiceName, WantedService>, objects: &BTreeMap<(Kind, ObjectName), Object>) {
+    let (mut fresh, wanted) = from_nothing(objects.values());
+    let (mut reversed, in_reverse) = from_nothing(objects.values().rev());
     assert_eq!(table, &wanted);
     assert_eq!(wanted, in_reverse);
     assert_eq!(control.rejections(), fresh.rejections());
     assert_eq!(fresh.rejections(), reversed.rejections());
     assert_eq!(control.unserved(), fresh.unserved());
+    let cidrs = fresh.take_service_cidrs();
+    assert_eq!(cidrs, reversed.take_service_cidrs());
+    assert!(control.take_service_cidrs().is_none_or(|given| Some(given) == cidrs), "S26");
     let given: BTreeSet<_> = control.table().map(|service| service.name).collect();
     assert_eq!(given, table.keys().copied().collect());
     let mut keys = HashSet::new();
@@ -101,12 +106,12 @@ proptest! {
                 Step::Delete(_) => {}
                 Step::Take => {
                     put(&mut table, control.take_changes());
-                    check(&control, &table, &objects);
+                    check(&mut control, &table, &objects);
                 }
             }
         }
         put(&mut table, control.take_changes());
-        check(&control, &table, &objects);
+        check(&mut control, &table, &objects);
     }
 }
 

@@ -42,7 +42,7 @@ fn an_api_server_accepts_the_manifests_and_they_give_exactly_the_rights_needed()
 
     plane.kubectl(&["apply", "--server-side", "-k", &folder("base")?])?;
     ensure!(plane.kubectl_output(&plane.agent_kubeconfig(), &list)?.status.success(), "no rights after deploy/ is applied");
-    for resource in ["services", "nodes", "endpointslices.discovery.k8s.io"] {
+    for resource in ["services", "nodes", "endpointslices.discovery.k8s.io", "servicecidrs.networking.k8s.io"] {
         for verb in ["get", "list", "watch"] {
             ensure!(may(&plane, verb, resource)?, "the agent may not {verb} {resource}");
         }

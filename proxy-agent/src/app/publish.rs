@@ -6,9 +6,10 @@ use crate::attach::edges::Edge;
 use crate::control::Control;
 use crate::maps::Maps;
 use crate::serve::conditions::{self, PROC_NET};
-use crate::serve::report::{Device, Rejection, Report, ServiceNote, Source, Unserved, Warning};
+use crate::serve::report::{Device, Rejection, Report, ServiceCidrs, ServiceNote, Source, Unserved, Warning};
 use crate::sync::Sync;
 use jiff::Timestamp;
+use proxy_common::abi::SERVICE_CIDRS;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -28,8 +29,10 @@ pub fn report<M: Maps>(control: &Control, sync: &Sync<M>, devices: &[DeviceState
             since: inputs.connected_since,
             synced: inputs.synced,
             last_event: inputs.last_event,
+            lists: control.listings().iter().map(|(kind, listing)| (kind.to_string(), listing.to_string())).collect(),
             troubles: troubles.iter().map(|(subject, troubled)| format!("{subject}: {}", troubled.trouble)).collect(),
         },
+        service_cidrs: service_cidrs(inputs),
         lag_ms: inputs.lag.as_millis() as u64,
         healthz: bound.healthz.map(|addr| addr.to_string()),
         metrics: bound.metrics.map(|addr| addr.to_string()),
@@ -60,6 +63,21 @@ pub fn rejected<M: Maps>(control: &Control, sync: &Sync<M>) -> Vec<(&'static str
 /// A health check port that can't be listened on (S50).
 pub fn health_check_failed(message: String) -> Warning {
     Warning { condition: "health_check_port".into(), message }
+}
+
+/// More prefixes than programs hold (S26).
+pub fn too_many_cidrs(number: usize) -> String {
+    format!(
+        "ServiceCIDRs have {number} prefixes, of which the first {SERVICE_CIDRS} by age of their objects count: an unallocated \
+         address of the others is not dropped; merge prefixes"
+    )
+}
+
+fn service_cidrs(inputs: &Inputs) -> ServiceCidrs {
+    let from_objects = !inputs.service_cidrs.is_empty();
+    let prefixes = if from_objects { &inputs.service_cidrs } else { &inputs.configured_cidrs };
+    let prefixes = prefixes.iter().take(SERVICE_CIDRS).map(ToString::to_string).collect();
+    ServiceCidrs { from_objects, prefixes }
 }
 
 fn notes(control: &Control) -> Vec<ServiceNote> {
@@ -119,6 +137,10 @@ fn warnings<M: Maps>(devices: &[DeviceState], sync: &Sync<M>, inputs: &Inputs) -
             condition: "port_taken".into(),
             message: "another process has the port of health or metrics; both are served once it is free, see the log".into(),
         });
+    }
+    if inputs.service_cidrs.len() > SERVICE_CIDRS {
+        let message = too_many_cidrs(inputs.service_cidrs.len());
+        warnings.push(Warning { condition: "service_cidrs".into(), message });
     }
     let full = counts(sync.rejected().map(|rejection| rejection.error.map().as_str()));
     warnings.extend(full.into_iter().map(|(map, services)| Warning {

@@ -22,7 +22,7 @@ use crate::watch::objects::Kind;
 use crate::watch::{Event, Notice, Subject};
 use ipnet::IpNet;
 use jiff::Timestamp;
-use proxy_common::abi::Family;
+use proxy_common::abi::{Family, SERVICE_CIDRS};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -89,6 +89,10 @@ pub struct Inputs {
     pub wanted: Addresses,
     /// Where they are.
     pub listening: Listening,
+    /// The prefixes that programs shall hold against unknown destinations, as ServiceCIDR objects say.
+    pub service_cidrs: Vec<IpNet>,
+    /// Those of the configuration, which count if there are none.
+    pub configured_cidrs: Vec<IpNet>,
     /// Why the node is not followed, if so.
     pub node_error: Option<String>,
 }
@@ -201,11 +205,24 @@ impl App {
             self.note(result);
             self.health_addresses = self.node.health_addresses();
         }
+        if let Some(objects) = self.program.control.take_service_cidrs() {
+            self.put_service_cidrs(objects);
+        }
         if let Some(state) = self.node_state() {
             self.health.node(state);
         }
         self.answer_health_checks();
         self.dirty = true;
+    }
+
+    /// Puts in force what ServiceCIDR objects say, or the configuration if there are none (S26).
+    fn put_service_cidrs(&mut self, objects: Vec<IpNet>) {
+        self.node.set_service_cidrs(&objects);
+        if objects.len() > SERVICE_CIDRS {
+            tracing::warn!("{}", publish::too_many_cidrs(objects.len()));
+        }
+        tracing::info!(objects = ?objects, "ServiceCIDRs");
+        self.inputs.service_cidrs = objects;
     }
 
     /// What is known of the Node object; nothing before it could be known (S51, S54).
@@ -329,6 +346,8 @@ impl Inputs {
             lag: Duration::ZERO,
             wanted: Addresses { healthz: config.healthz, metrics: config.metrics },
             listening,
+            service_cidrs: Vec::new(),
+            configured_cidrs: config.service_cidrs.clone(),
             node_error: None,
         }
     }

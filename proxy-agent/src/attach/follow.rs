@@ -9,6 +9,7 @@ use super::ports::Ports;
 use super::sys;
 use crate::config::{ClusterCidrs, Config, Detector, MasqueradeExternal, NodePortAddresses};
 use crate::maps::{MapError, NodeMaps};
+use ipnet::IpNet;
 use proxy_common::abi::{ABI_VERSION, Cidr, Config as Settings, Masquerade, SERVICE_CIDRS};
 use std::io;
 use std::net::IpAddr;
@@ -52,6 +53,8 @@ pub struct Node {
     masquerade: Masquerade,
     /// Counts as primary in its family, whatever the object says.
     node_ip: Option<IpAddr>,
+    /// The prefixes of the configuration, for want of ServiceCIDR objects.
+    configured_cidrs: Vec<IpNet>,
     service_cidrs: [Cidr; SERVICE_CIDRS],
     netns: u64,
     ports: Ports,
@@ -65,6 +68,7 @@ pub struct Node {
 impl Node {
     /// Nothing written or attached yet. Must be called in the namespace that is served.
     pub fn new(maps: NodeMaps, attachments: Attachments, config: &Config, ports: Ports) -> Result<Self, FollowError> {
+        let service_cidrs = first_service_cidrs(&maps.config(), &config.service_cidrs);
         Ok(Self {
             maps,
             attachments,
@@ -72,7 +76,8 @@ impl Node {
             detector: config.detector.clone(),
             masquerade: masquerade(config),
             node_ip: config.node_ip,
-            service_cidrs: node::service_cidrs(&config.service_cidrs),
+            configured_cidrs: config.service_cidrs.clone(),
+            service_cidrs,
             netns: sys::netns_cookie().map_err(FollowError::Namespace)?,
             ports,
             object: NodeObject::default(),
@@ -127,6 +132,16 @@ impl Node {
         }
         self.object = object;
         self.retry()
+    }
+
+    /// What ServiceCIDR objects say; without any, what is configured is in force (S26).
+    pub fn set_service_cidrs(&mut self, objects: &[IpNet]) {
+        let wanted = if objects.is_empty() { &self.configured_cidrs } else { objects };
+        let service_cidrs = node::service_cidrs(&self.service_cidrs, wanted);
+        if service_cidrs != self.service_cidrs {
+            self.service_cidrs = service_cidrs;
+            self.write_settings();
+        }
     }
 
     /// Where health checks of Services are answered: the addresses where NodePorts are served to others (S39, S49); the
@@ -194,6 +209,14 @@ impl Node {
             primary: node::primary_addresses(&self.facts, &self.named()),
             zero: 0,
         });
+    }
+}
+
+/// Before ServiceCIDR objects were listed: what is configured, else what an earlier agent left in force.
+fn first_service_cidrs(left: &Settings, configured: &[IpNet]) -> [Cidr; SERVICE_CIDRS] {
+    match configured {
+        [] if left.abi == ABI_VERSION => left.service_cidrs,
+        _ => node::service_cidrs(&[Cidr::NONE; SERVICE_CIDRS], configured),
     }
 }
 

@@ -71,9 +71,12 @@ pub fn cluster_cidrs(cidrs: &ClusterCidrs) -> [Cidr; 2] {
     [cidrs.v4.map_or(Cidr::NONE, |net| cidr(net.into())), cidrs.v6.map_or(Cidr::NONE, |net| cidr(net.into()))]
 }
 
-/// The prefixes that programs hold unknown destinations against (S26); as many as there is room for.
-pub fn service_cidrs(nets: &[IpNet]) -> [Cidr; SERVICE_CIDRS] {
-    std::array::from_fn(|index| nets.get(index).map_or(Cidr::NONE, |net| cidr(*net)))
+/// The prefixes that programs hold unknown destinations against (S26): as many as there is room for. One that stays keeps its
+/// place, since programs may read while it is written.
+pub fn service_cidrs(before: &[Cidr; SERVICE_CIDRS], nets: &[IpNet]) -> [Cidr; SERVICE_CIDRS] {
+    let wanted: Vec<Cidr> = nets.iter().take(SERVICE_CIDRS).map(|net| cidr(*net)).collect();
+    let mut fresh = wanted.iter().filter(|cidr| !before.contains(cidr));
+    before.map(|old| if wanted.contains(&old) { old } else { fresh.next().copied().unwrap_or(Cidr::NONE) })
 }
 
 fn cidr(net: IpNet) -> Cidr {

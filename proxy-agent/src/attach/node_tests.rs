@@ -24,6 +24,26 @@ fn facts() -> Facts {
     facts
 }
 
+#[test]
+fn s26_a_prefix_that_stays_keeps_its_place() {
+    let nets = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<IpNet>>();
+    let of = |text: &str| cidr(text.parse().unwrap());
+    let none = [Cidr::NONE; SERVICE_CIDRS];
+    let first = service_cidrs(&none, &nets(&["10.96.0.0/16", "fd00:96::/112", "10.97.0.0/16"]));
+    let mut expected = none;
+    expected[..3].copy_from_slice(&[of("10.96.0.0/16"), of("fd00:96::/112"), of("10.97.0.0/16")]);
+    assert_eq!(first, expected);
+    let second = service_cidrs(&first, &nets(&["10.98.0.0/16", "10.97.0.0/16"]));
+    expected[..3].copy_from_slice(&[of("10.98.0.0/16"), Cidr::NONE, of("10.97.0.0/16")]);
+    assert_eq!(second, expected);
+    assert_eq!(service_cidrs(&second, &[]), none);
+    let many: Vec<String> = (0..10).map(|number| format!("10.{number}.0.0/16")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let full = service_cidrs(&second, &nets(&many));
+    let held: Vec<Cidr> = nets(&many[..SERVICE_CIDRS]).into_iter().map(cidr).collect();
+    assert!(full.iter().all(|cidr| held.contains(cidr)), "the first eight");
+}
+
 /// Addresses with the letters of their flags: local, node port, loopback.
 fn flags(object: &[&str], serve: &NodePortAddresses) -> Vec<(String, String)> {
     let object: Vec<IpAddr> = object.iter().map(|addr| addr.parse().unwrap()).collect();

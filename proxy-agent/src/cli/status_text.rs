@@ -3,8 +3,10 @@
 use super::output::{Format, Value, columns, duration, lines};
 use super::status::{PinnedLink, Status, Table};
 use crate::attach::cgroup;
-use crate::serve::report::{Device, Report};
+use crate::serve::report::{Device, Report, ServiceCidrs};
+use crate::watch::Listing;
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 
 const SOCKET_HOOKS: usize = 8;
 
@@ -93,10 +95,31 @@ fn progress(report: &Report, now: Timestamp) -> Vec<Vec<Value>> {
         0 => "none waits".to_owned(),
         lag => format!("one has waited for {}", duration(lag)),
     };
-    vec![
-        fact("Synced", source.synced.map_or("not yet: waiting for Services and EndpointSlices".to_owned(), ago)),
+    let synced = source.synced.map_or("not yet: waiting for Services and EndpointSlices".to_owned(), ago);
+    let mut facts = vec![
+        fact("Synced", synced + &lists(&source.lists)),
         fact("Changes", format!("last {}, {lag}", source.last_event.map_or("never".to_owned(), ago))),
-    ]
+    ];
+    let ServiceCidrs { from_objects, prefixes } = &report.service_cidrs;
+    if !prefixes.is_empty() {
+        let origin = if *from_objects { "ServiceCIDR objects" } else { "the configuration" };
+        facts.push(fact("CIDRs", format!("of Services: {}, from {origin}", prefixes.join(", "))));
+    }
+    facts
+}
+
+/// How the API lists: in one word if all kinds are alike.
+fn lists(lists: &BTreeMap<String, String>) -> String {
+    let mut ways: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    lists
+        .iter()
+        .filter(|(_, way)| **way != Listing::Absent.to_string())
+        .for_each(|(kind, way)| ways.entry(way).or_default().push(kind));
+    match ways.len() {
+        0 => String::new(),
+        1 => ways.keys().map(|way| format!(", lists are {way}")).collect(),
+        _ => ways.iter().map(|(way, kinds)| format!(", {way}: {}", kinds.join(" "))).collect(),
+    }
 }
 
 fn warnings(report: &Report, width: Option<u16>) -> String {

@@ -6,11 +6,11 @@ use super::output::Format;
 use super::status::{PinnedLink, Status, Table};
 use super::{backends, flows, services};
 use crate::maps::{Capacity, Maps, MemoryMaps, Read, ServiceView, source_range};
-use crate::serve::report::{Device, Rejection, Report, ServiceNote, Source, Unserved, Warning};
+use crate::serve::report::{Device, Rejection, Report, ServiceCidrs, ServiceNote, Source, Unserved, Warning};
 use bytemuck::Zeroable;
 use jiff::Timestamp;
 use proxy_common::abi::*;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -153,8 +153,10 @@ fn report() -> Report {
             since: at(-7_000),
             synced: Some(at(-10_999)),
             last_event: Some(at(-12)),
+            lists: BTreeMap::from([("Service".into(), "streamed".into()), ("Node".into(), "streamed".into())]),
             troubles: Vec::new(),
         },
+        service_cidrs: ServiceCidrs { from_objects: true, prefixes: vec!["10.96.0.0/16".into(), "fd00:96::/112".into()] },
         lag_ms: 0,
         healthz: Some("0.0.0.0:10256".into()),
         metrics: Some("127.0.0.1:10249".into()),

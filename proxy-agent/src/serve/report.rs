@@ -8,6 +8,7 @@
 use jiff::Timestamp;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io;
@@ -34,6 +35,8 @@ pub struct Report {
     pub cgroup: String,
     /// Where objects come from.
     pub source: Source,
+    /// The prefixes that ClusterIPs are taken from.
+    pub service_cidrs: ServiceCidrs,
     /// How long the oldest change has waited that is not in the tables, in milliseconds.
     pub lag_ms: u64,
     /// Where `/healthz` is, if anywhere.
@@ -64,8 +67,20 @@ pub struct Source {
     pub synced: Option<Timestamp>,
     /// When an object last arrived.
     pub last_event: Option<Timestamp>,
+    /// How the API lists each kind: streamed, paged, or absent if it has none.
+    pub lists: BTreeMap<String, String>,
     /// What keeps it from seeing all there is; empty if nothing does.
     pub troubles: Vec<String>,
+}
+
+/// The prefixes that ClusterIPs are taken from (S26).
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceCidrs {
+    /// Whether ServiceCIDR objects say so; else it is the configuration.
+    pub from_objects: bool,
+    /// The prefixes in force.
+    pub prefixes: Vec<String>,
 }
 
 /// What is special about one Service.
@@ -94,9 +109,9 @@ pub struct Unserved {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rejection {
-    /// Service, EndpointSlice or Node.
+    /// Service, EndpointSlice, Node or ServiceCIDR.
     pub kind: String,
-    /// Its namespace; empty for a Node.
+    /// Its namespace; empty for a Node or ServiceCIDR.
     pub namespace: String,
     /// Its name.
     pub name: String,
@@ -267,8 +282,10 @@ mod tests {
                 since: at,
                 synced: Some(at),
                 last_event: None,
+                lists: BTreeMap::new(),
                 troubles: Vec::new(),
             },
+            service_cidrs: ServiceCidrs::default(),
             lag_ms: 0,
             healthz: None,
             metrics: None,

@@ -1,7 +1,7 @@
 //! Single values of objects, checked.
 
 use super::ip::parse_ip;
-use super::rejection::BadAddress;
+use super::rejection::{BadAddress, RejectReason};
 use proxy_common::abi::{Port, Proto};
 use std::net::IpAddr;
 
@@ -28,6 +28,13 @@ pub fn address(text: &str) -> Result<IpAddr, BadAddress> {
 /// A port number other than 0.
 pub fn port(number: i64) -> Option<Port> {
     u16::try_from(number).ok().filter(|number| *number != 0).map(Port::new)
+}
+
+/// Says of a word that is none of the known ones what is made of it.
+pub fn note_unknown(field: &'static str, text: &str, known: &[&str], meaning: &'static str, rejected: &mut Vec<RejectReason>) {
+    if !known.contains(&text) {
+        rejected.push(RejectReason::Unknown { field, text: text.to_owned(), meaning });
+    }
 }
 
 /// A protocol as Kubernetes spells it.

@@ -9,6 +9,7 @@ mod ip;
 mod node;
 mod rejection;
 mod service;
+mod service_cidr;
 mod slice;
 mod source_ranges;
 mod store;

@@ -5,7 +5,7 @@ use proxy_common::abi::FrontendKey;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Something that was left out of the tables; everything else of the object is served.
+/// Something that was left out of the tables, or taken for something else; everything else of the object is served.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Rejection {
     /// Kind of the object.
@@ -92,6 +92,22 @@ pub enum RejectReason {
         /// The number.
         number: i64,
     },
+    /// A ServiceCIDR's prefix makes no sense.
+    #[error("prefix {text}: write one such as 10.96.0.0/16, of addresses that Services can have; it is left out")]
+    ServiceCidr {
+        /// The prefix.
+        text: String,
+    },
+    /// A word of a newer API version: what is safe is done, and said.
+    #[error("{field} {text:?} is unknown to this version of Sluice: {meaning}")]
+    Unknown {
+        /// The field.
+        field: &'static str,
+        /// The word.
+        text: String,
+        /// What is made of it.
+        meaning: &'static str,
+    },
     /// Another Service has the address and port, or the NodePort (S9).
     #[error("{key} belongs to the older Service {owner}; it goes to this one when that one leaves it", key = Dialled(*.key))]
     Taken {
@@ -140,8 +156,15 @@ impl RejectReason {
             Self::NameTooLong => "name_too_long",
             Self::Endpoint { .. } => "endpoint_address",
             Self::EndpointPort { .. } => "endpoint_port",
+            Self::ServiceCidr { .. } => "service_cidr",
+            Self::Unknown { .. } => "unknown_value",
             Self::Taken { .. } => "taken",
         }
+    }
+
+    /// Whether something is not served because of it.
+    pub const fn is_left_out(&self) -> bool {
+        !matches!(self, Self::Unknown { .. })
     }
 }
 

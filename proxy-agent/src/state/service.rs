@@ -1,6 +1,6 @@
 //! Services as facts.
 
-use super::check::{Protocol, address, port, protocol};
+use super::check::{Protocol, address, note_unknown, port, protocol};
 use super::rejection::RejectReason;
 use super::source_ranges::SourceRanges;
 use super::unserved::{Unserved, UnservedSet};
@@ -12,6 +12,7 @@ use std::net::IpAddr;
 pub const PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";
 
 const LOCAL: &str = "Local";
+const VIP: &str = "VIP";
 /// Seconds, as the API has it (S43).
 const DEFAULT_AFFINITY: i64 = 10_800;
 /// Seconds: the longest that the API takes.
@@ -87,6 +88,7 @@ pub fn service(object: &objects::Service, rejected: &mut Vec<RejectReason>) -> O
     if v4.is_none() && v6.is_none() {
         return None;
     }
+    unknown_words(spec, rejected);
     let mut unserved = UnservedSet::default();
     let mut ports: Vec<ServicePort> = Vec::with_capacity(spec.ports.len());
     for raw in &spec.ports {
@@ -115,6 +117,17 @@ pub fn service(object: &objects::Service, rejected: &mut Vec<RejectReason>) -> O
         health_check: health_check(spec),
         unserved,
     })
+}
+
+/// What a newer API version may say and this one does not know.
+fn unknown_words(spec: &objects::ServiceSpec, rejected: &mut Vec<RejectReason>) {
+    let types = ["", "ClusterIP", "NodePort", "LoadBalancer"];
+    let policies = ["", "Cluster", LOCAL];
+    let affinities = ["", "None", "ClientIP"];
+    note_unknown("type", &spec.service_type, &types, "the addresses and ports that it names are served", rejected);
+    note_unknown("internalTrafficPolicy", &spec.internal_traffic_policy, &policies, "taken for Cluster", rejected);
+    note_unknown("externalTrafficPolicy", &spec.external_traffic_policy, &policies, "taken for Cluster", rejected);
+    note_unknown("sessionAffinity", &spec.session_affinity, &affinities, "taken for None", rejected);
 }
 
 /// The first address of each family (S3). A manifest may give `clusterIP` alone, as users do.
@@ -150,8 +163,14 @@ fn external_ips(object: &objects::Service, rejected: &mut Vec<RejectReason>) -> 
 
 /// Packets to an address of mode Proxy arrive with another (S12).
 fn load_balancer_ips(object: &objects::Service, rejected: &mut Vec<RejectReason>) -> Vec<Addr> {
-    let ingress = object.status.load_balancer.ingress.iter().filter(|ingress| ingress.ip_mode.as_deref() != Some("Proxy"));
-    let addresses = ingress.map(|ingress| &ingress.ip).filter(|text| !text.is_empty());
+    let mut addresses = Vec::new();
+    for ingress in object.status.load_balancer.ingress.iter().filter(|ingress| !ingress.ip.is_empty()) {
+        match ingress.ip_mode.as_deref().unwrap_or(VIP) {
+            VIP => addresses.push(&ingress.ip),
+            mode => note_unknown("ipMode", mode, &["Proxy"], "the address is not served", rejected),
+        }
+    }
+    let addresses = addresses.into_iter();
     let checked = addresses.map(|text| address(text).map_err(|why| RejectReason::LoadBalancerIp { text: text.clone(), why }));
     checked.filter_map(|result| result.map_err(|reason| rejected.push(reason)).ok()).map(Addr::from).collect()
 }

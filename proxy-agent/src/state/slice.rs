@@ -1,6 +1,6 @@
 //! EndpointSlices as facts.
 
-use super::check::{Protocol, address, port, protocol};
+use super::check::{Protocol, address, note_unknown, port, protocol};
 use super::rejection::{BadAddress, RejectReason};
 use crate::watch::objects::{self, ObjectName};
 use proxy_common::abi::{Addr, Family, Port, Proto};
@@ -70,14 +70,17 @@ pub enum NodeHint {
 pub fn slice(object: &objects::EndpointSlice, node: &str, rejected: &mut Vec<RejectReason>) -> Option<Slice> {
     let labels = object.metadata.labels.as_ref()?;
     let service = labels.get(SERVICE_NAME).filter(|name| !name.is_empty())?;
-    let family = match object.address_type.as_str() {
-        "IPv4" => Family::V4,
-        "IPv6" => Family::V6,
-        _ => return None,
-    };
     if labels.contains_key(HEADLESS) {
         return None;
     }
+    let family = match object.address_type.as_str() {
+        "IPv4" => Family::V4,
+        "IPv6" => Family::V6,
+        other => {
+            note_unknown("addressType", other, &["FQDN"], "the slice is passed over", rejected);
+            return None;
+        }
+    };
     let namespace = object.metadata.namespace.as_deref().unwrap_or("");
     Some(Slice {
         service: ObjectName::new(namespace, service),
@@ -94,7 +97,11 @@ fn endpoints(raw: &[objects::Endpoint], family: Family, node: &str, rejected: &m
 
 fn slice_port(raw: &objects::EndpointPort, rejected: &mut Vec<RejectReason>) -> Option<SlicePort> {
     let (name, number) = (raw.name.as_deref()?, raw.port?);
-    let Protocol::Served(proto) = protocol(raw.protocol.as_deref().unwrap_or("")) else { return None };
+    let text = raw.protocol.as_deref().unwrap_or("");
+    let Protocol::Served(proto) = protocol(text) else {
+        note_unknown("protocol", text, &["SCTP"], "the port is left out", rejected);
+        return None;
+    };
     let Some(port) = port(number) else {
         rejected.push(RejectReason::EndpointPort { number });
         return None;

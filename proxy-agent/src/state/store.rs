@@ -3,9 +3,11 @@
 use super::node::{self, NodeFacts};
 use super::rejection::{RejectReason, Rejection, summarise};
 use super::service::{self, Service};
+use super::service_cidr::{self, ServiceCidr, ServiceCidrs};
 use super::slice::{self, Slice};
 use super::unserved::UnservedSet;
 use crate::watch::objects::{Kind, Object, ObjectName};
+use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -33,6 +35,7 @@ pub struct State {
     node: NodeFacts,
     /// The addresses of this node's devices.
     device_addresses: Vec<IpAddr>,
+    service_cidrs: ServiceCidrs,
     rejections: BTreeMap<(Kind, ObjectName), Vec<Rejection>>,
 }
 
@@ -53,6 +56,7 @@ impl State {
                 self.set_slice(&name, slice, dirty)
             }
             Object::Node(raw) => *name.name == *self.node_name && self.set_node(node::node(raw), dirty),
+            Object::ServiceCidr(raw) => self.set_service_cidr(&name.name, service_cidr::service_cidr(raw, &mut reasons)),
         };
         Taken { changed, rejected: self.reject(object.kind(), name, reasons) }
     }
@@ -64,6 +68,7 @@ impl State {
             Kind::EndpointSlice => drop(self.set_slice(name, None, dirty)),
             Kind::Node if *name.name == *self.node_name => drop(self.set_node(self.node.gone(), dirty)),
             Kind::Node => {}
+            Kind::ServiceCidr => drop(self.service_cidrs.remove(&name.name)),
         }
         self.rejections.remove(&(kind, name.clone()));
     }
@@ -101,6 +106,11 @@ impl State {
         self.device_addresses.iter().chain(&self.node.addresses).copied()
     }
 
+    /// The prefixes of ServiceCIDRs, those of the oldest first.
+    pub fn service_cidrs(&self) -> Vec<IpNet> {
+        service_cidr::prefixes(&self.service_cidrs)
+    }
+
     /// What was left out, by object.
     pub fn rejections(&self) -> impl Iterator<Item = &Rejection> {
         self.rejections.values().flatten()
@@ -123,6 +133,12 @@ impl State {
     fn touch_restricted(&self, dirty: &mut BTreeSet<ObjectName>) {
         let restricted = self.services.iter().filter(|(_, service)| !service.source_ranges.is_empty());
         dirty.extend(restricted.map(|(name, _)| name.clone()));
+    }
+
+    fn set_service_cidr(&mut self, name: &Arc<str>, cidr: ServiceCidr) -> bool {
+        let changed = self.service_cidrs.get(name) != Some(&cidr);
+        self.service_cidrs.insert(name.clone(), cidr);
+        changed
     }
 
     fn set_service(&mut self, name: &ObjectName, service: Option<Service>, dirty: &mut BTreeSet<ObjectName>) -> bool {

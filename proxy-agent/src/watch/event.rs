@@ -2,6 +2,7 @@
 
 use super::objects::{Kind, Object, ObjectName};
 use super::trouble::{Subject, Trouble};
+use std::fmt;
 use std::future::Future;
 use tokio::sync::mpsc;
 
@@ -12,12 +13,35 @@ pub enum Event {
     Apply(Box<Object>),
     /// The object is gone.
     Delete(Kind, ObjectName),
+    /// The list of the kind that is complete was made like this.
+    Listed(Kind, Listing),
     /// Every object of the kind has been delivered (S11); said again after each later list.
     Synced(Kind),
     /// Something keeps the source from seeing all there is; what it said before stays in force.
     Trouble(Subject, Trouble),
     /// The subject's trouble is over.
     Recovered(Subject),
+}
+
+/// How the objects of a kind were listed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Listing {
+    /// Streamed ahead of the watch.
+    Streamed,
+    /// Page by page.
+    Paged,
+    /// Not at all: the API server has no such kind.
+    Absent,
+}
+
+impl fmt::Display for Listing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Streamed => "streamed",
+            Self::Paged => "paged",
+            Self::Absent => "absent",
+        })
+    }
 }
 
 impl From<Object> for Event {

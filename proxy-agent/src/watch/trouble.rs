@@ -20,9 +20,14 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// Whether trouble with it keeps changes from being seen at all. A broken file or object concerns itself alone.
+    /// Whether trouble with it keeps changes from being seen at all. A broken file or object concerns itself alone, and ServiceCIDRs
+    /// can be done without.
     pub const fn is_connection(&self) -> bool {
-        matches!(self, Self::Api | Self::Watch(_) | Self::Folder(_))
+        match self {
+            Self::Watch(kind) => kind.is_vital(),
+            Self::Api | Self::Folder(_) => true,
+            Self::File(_) | Self::Object(..) => false,
+        }
     }
 }
 

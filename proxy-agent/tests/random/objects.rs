@@ -6,7 +6,7 @@ use kube::core::ObjectMeta;
 use proptest::prelude::*;
 use proxy_agent::watch::objects::{
     Conditions, Endpoint, EndpointPort, EndpointSlice, Hint, Hints, LoadBalancerIngress, LoadBalancerStatus, Node, Object,
-    Service, ServicePort, ServiceSpec, ServiceStatus,
+    Service, ServiceCidr, ServiceCidrSpec, ServicePort, ServiceSpec, ServiceStatus,
 };
 use std::collections::BTreeMap;
 
@@ -33,11 +33,11 @@ pub fn service() -> impl Strategy<Value = Object> {
         prop::option::of(0_i64..3),
         prop::collection::vec(address, 0..3),
         prop::collection::vec(port, 0..4),
-        text(&["ClusterIP", "ClusterIP", "ExternalName"]),
+        text(&["ClusterIP", "ClusterIP", "ExternalName", "Fancy"]),
         prop::bool::weighted(0.1),
         ranges(),
-        (text(&["", "Cluster", "Local"]), text(&["", "Cluster", "Local"])),
-        (outer(), outer(), text(&["VIP", "VIP", "Proxy"]), text(&["", "None", "ClientIP"])),
+        (text(&["", "Cluster", "Local", "Nearest"]), text(&["", "Cluster", "Local", "Nearest"])),
+        (outer(), outer(), text(&["VIP", "VIP", "Proxy", "Tunnel"]), text(&["", "None", "ClientIP", "Header"])),
     )
         .prop_map(|(name, created, cluster_ips, ports, service_type, foreign, ranges, policies, addresses)| {
             let ((internal, external), (external_ips, balanced, mode, session_affinity)) = (policies, addresses);
@@ -84,12 +84,16 @@ pub fn slice() -> impl Strategy<Value = Object> {
         node_name: Some(node),
         hints,
     });
-    let port = (prop::option::of(text(&["", "a", "b"])), text(&["TCP", "UDP"]), prop::option::of(number(&[0, 8080, 8081])));
+    let port = (
+        prop::option::of(text(&["", "a", "b"])),
+        text(&["TCP", "UDP", "SCTP", "x"]),
+        prop::option::of(number(&[0, 8080, 8081])),
+    );
     let port = port.prop_map(|(name, protocol, port)| EndpointPort { name, protocol: Some(protocol), port });
     (
         text(&["s1", "s2", "s3", "s4", "s5"]),
         text(&["a", "b", "c", "d"]),
-        text(&["IPv4", "IPv4", "IPv6", "FQDN"]),
+        text(&["IPv4", "IPv4", "IPv4", "IPv6", "FQDN", "IPv8"]),
         prop::collection::vec(endpoint, 0..4),
         prop::collection::vec(port, 0..3),
         prop::bool::weighted(0.1),
@@ -113,6 +117,15 @@ pub fn node() -> impl Strategy<Value = Object> {
         let labels = zone.map(|zone| BTreeMap::from([("topology.kubernetes.io/zone".to_owned(), zone)]));
         let metadata = ObjectMeta { name: Some(name), labels, ..ObjectMeta::default() };
         Object::Node(Node { metadata, ..Node::default() })
+    })
+}
+
+/// A ServiceCIDR.
+pub fn service_cidr() -> impl Strategy<Value = Object> {
+    let prefix = text(&["10.96.0.0/16", "10.96.128.0/17", "fd00::/112", "0.0.0.0/0", "x"]);
+    (text(&["kubernetes", "more"]), prop::collection::vec(prefix, 0..3)).prop_map(|(name, cidrs)| {
+        let metadata = ObjectMeta { name: Some(name), ..ObjectMeta::default() };
+        Object::ServiceCidr(ServiceCidr { metadata, spec: ServiceCidrSpec { cidrs } })
     })
 }
 

@@ -36,7 +36,17 @@ impl Access {
         };
         config.read_timeout = Some(SILENCE);
         config.reset_reader_on_write = true;
-        Client::try_from(config).map_err(|error| ApiTrouble::Client(chain(&error)))
+        // kube would repeat what is answered with 503 for five minutes by itself, before anybody learns of it.
+        config.default_retry = false;
+        make(config).await
+    }
+}
+
+/// A credential plugin that the kubeconfig names runs here, and may take its time: not on the thread that all else runs on.
+async fn make(config: Config) -> Result<Client, ApiTrouble> {
+    match tokio::task::spawn_blocking(|| Client::try_from(config)).await {
+        Ok(client) => client.map_err(|error| ApiTrouble::Client(chain(&error))),
+        Err(error) => Err(ApiTrouble::Client(chain(&error))),
     }
 }
 

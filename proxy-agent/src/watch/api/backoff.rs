@@ -25,15 +25,20 @@ impl Backoff {
     pub fn next(&mut self) -> Duration {
         let wait = self.next;
         self.next = (wait * 2).min(LAST);
-        // The keys of a new hasher are random.
-        let chance = RandomState::new().hash_one(0) as u32;
-        wait / 2 + (wait / 2).mul_f64(f64::from(chance) / f64::from(u32::MAX))
+        shortened(wait)
     }
 
     /// All is well: the next wait is the first again.
     pub fn reset(&mut self) {
         *self = Self::default();
     }
+}
+
+/// A wait that chance has shortened to between half and all of it.
+pub fn shortened(wait: Duration) -> Duration {
+    // The keys of a new hasher are random.
+    let chance = RandomState::new().hash_one(0) as u32;
+    wait / 2 + (wait / 2).mul_f64(f64::from(chance) / f64::from(u32::MAX))
 }
 
 #[cfg(test)]

@@ -1,31 +1,50 @@
-//! Following the API.
+//! Following the API: attempts at each kind, one after the other, and what is said of them.
 
 use super::access::Access;
-use super::backoff::Backoff;
+use super::attempt::{Failure, Seen, Selectors, attempt};
+use super::backoff::{Backoff, shortened};
 use super::known::Known;
 use super::trouble::{Remedy, diagnose};
-use crate::watch::objects::{EndpointSlice, Kind, Node, Object, Service};
-use crate::watch::{Event, Events, Source, Subject, Trouble};
+use crate::watch::objects::{EndpointSlice, Kind, Node, Object, Service, ServiceCidr};
+use crate::watch::{Event, Events, Source, Subject};
 use futures::{FutureExt, Stream, StreamExt};
-use kube::api::WatchParams;
-use kube::runtime::watcher::{self, watcher};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
-use std::io;
 use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
-/// How long a page of a list may take: half as long again as a server gives itself for a request.
-const PATIENCE: Duration = Duration::from_secs(90);
 /// What is there already is sent in one message, up to this many events.
 const BATCH: usize = 512;
+/// A watch that was well for so long had nothing to do with earlier failures.
+const LASTING: Duration = Duration::from_secs(10);
+/// Waits before a kind that can be done without is tried again, if the rights are missing or the API server does not have it.
+const RARELY: Duration = Duration::from_secs(60);
+const VERY_RARELY: Duration = Duration::from_secs(300);
+/// So many failures in a row to reach the server, and address, certificates and keys are read afresh: they may have changed.
+const SUSPICIOUS: u32 = 8;
+
+/// How long a server may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For a page of a list, or the next object of a streamed one: half as long again as it gives itself for a request.
+    pub list: Duration,
+    /// To begin a watch.
+    pub answer: Duration,
+    /// Without a word on a watch: bookmarks come each minute. Beyond that the connection may be dead, and the watch is taken up on
+    /// another one.
+    pub quiet: Duration,
+}
+
+const PATIENCE: Patience =
+    Patience { list: Duration::from_secs(90), answer: Duration::from_secs(30), quiet: Duration::from_secs(80) };
 
 /// The Kubernetes API.
 #[derive(Clone, Debug)]
 pub struct Api {
     access: Access,
     node_name: String,
-    patience: Duration,
+    patience: Patience,
 }
 
 /// Why the following of a kind ended.
@@ -33,10 +52,18 @@ pub struct Api {
 enum End {
     /// Nobody listens.
     Closed,
-    /// The server wants a fresh list.
-    List,
     /// The credentials must be read afresh.
     Renew,
+}
+
+/// How an attempt ended.
+enum Outcome {
+    /// Nobody listens.
+    Closed,
+    /// The watch may be taken up at once.
+    Over,
+    /// Something is wrong.
+    Failed(Failure),
 }
 
 impl Api {
@@ -45,9 +72,9 @@ impl Api {
         Self { access, node_name, patience: PATIENCE }
     }
 
-    /// The same, with another patience for pages of lists.
+    /// The same, with another patience.
     #[cfg(test)]
-    pub fn with_patience(self, patience: Duration) -> Self {
+    pub fn with_patience(self, patience: Patience) -> Self {
         Self { patience, ..self }
     }
 }
@@ -57,10 +84,10 @@ impl Source for Api {
         let mut known = Kind::ALL.map(Known::new);
         let (mut backoff, mut troubled) = (Backoff::default(), false);
         loop {
+            let began = Instant::now();
             match self.access.client().await {
                 Ok(client) => {
                     if std::mem::take(&mut troubled) {
-                        backoff.reset();
                         say(&events, vec![Event::Recovered(Subject::Api)]).await;
                     }
                     if self.follow_all(client, &mut known, &events).await == End::Closed {
@@ -72,6 +99,9 @@ impl Source for Api {
                     say(&events, vec![Event::Trouble(Subject::Api, trouble.into())]).await;
                 }
             }
+            if began.elapsed() >= LASTING {
+                backoff.reset();
+            }
             if !wait(&events, backoff.next()).await {
                 return;
             }
@@ -80,114 +110,157 @@ impl Source for Api {
 }
 
 impl Api {
-    /// Follows all kinds until one of them must begin again with other credentials.
-    async fn follow_all(&self, client: Client, known: &mut [Known; 3], events: &Events) -> End {
-        let [services, slices, node] = known;
-        let own = format!("metadata.name={}", self.node_name);
-        let of_services = watcher::Config::default().labels("!service.kubernetes.io/service-proxy-name");
-        let of_slices = watcher::Config::default().labels("!service.kubernetes.io/headless");
-        let of_node = watcher::Config::default().fields(&own);
+    /// Follows all kinds until one of them must go on with other credentials.
+    async fn follow_all(&self, client: Client, known: &mut [Known; 4], events: &Events) -> End {
+        let [services, slices, node, cidrs] = known;
+        let of_services = Selectors { labels: Some("!service.kubernetes.io/service-proxy-name"), fields: None };
+        let of_slices = Selectors { labels: Some("!service.kubernetes.io/headless"), fields: None };
+        let of_node = Selectors { labels: None, fields: Some(format!("metadata.name={}", self.node_name)) };
         tokio::select! {
             end = self.follow_kind::<Service>(&client, of_services, services, events) => end,
             end = self.follow_kind::<EndpointSlice>(&client, of_slices, slices, events) => end,
             end = self.follow_kind::<Node>(&client, of_node, node, events) => end,
+            end = self.follow_kind::<ServiceCidr>(&client, Selectors::default(), cidrs, events) => end,
         }
     }
 
-    /// Follows one kind; a list that the server wants is made here.
-    async fn follow_kind<K>(&self, client: &Client, config: watcher::Config, known: &mut Known, events: &Events) -> End
+    /// Follows one kind, attempt after attempt.
+    async fn follow_kind<K>(&self, client: &Client, selectors: Selectors, known: &mut Known, events: &Events) -> End
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Into<Object> + Send + 'static,
     {
         let api = kube::Api::<K>::all(client.clone());
-        let mut backoff = Backoff::default();
+        let (mut backoff, mut unreached) = (Backoff::default(), 0);
         loop {
-            let stream = watcher(api.clone(), config.clone()).boxed();
-            match watch(&api, stream, self.patience, known, &mut backoff, events).await {
-                End::List => {}
-                end => return end,
+            let attempt = attempt(api.clone(), selectors.clone(), known.start()).boxed();
+            let mut well_since = None;
+            let outcome = self.attend(attempt, known, &mut well_since, events).await;
+            let lasted = well_since.map_or(Duration::ZERO, |since: Instant| since.elapsed());
+            if lasted >= LASTING {
+                (backoff, unreached) = (Backoff::default(), 0);
+            }
+            let remedy = match outcome {
+                Outcome::Closed => return End::Closed,
+                Outcome::Over if lasted >= LASTING => continue,
+                Outcome::Over => Remedy::Retry,
+                Outcome::Failed(failure) => fail(known, &failure, events).await,
+            };
+            let pause = match remedy {
+                Remedy::Page => continue,
+                Remedy::Renew => return End::Renew,
+                Remedy::Rarely => shortened(RARELY),
+                Remedy::Absent => shortened(VERY_RARELY),
+                Remedy::Reach | Remedy::Retry | Remedy::List => backoff.next(),
+            };
+            if !wait(events, pause).await {
+                return End::Closed;
+            }
+            unreached = if remedy == Remedy::Reach { unreached + 1 } else { 0 };
+            if unreached >= SUSPICIOUS {
+                return End::Renew;
             }
         }
     }
-}
 
-async fn watch<K>(
-    api: &kube::Api<K>,
-    mut stream: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Unpin,
-    patience: Duration,
-    known: &mut Known,
-    backoff: &mut Backoff,
-    events: &Events,
-) -> End
-where
-    K: Clone + Debug + DeserializeOwned + Into<Object>,
-{
-    let subject = Subject::Watch(known.kind());
-    loop {
-        let first = tokio::select! {
-            () = events.closed() => return End::Closed,
-            item = stream.next() => item,
-            () = answers(api, Backoff::default()), if known.troubled && known.is_complete() => None,
-            () = tokio::time::sleep(patience), if !known.is_complete() => Some(Err(silence(patience))),
-        };
-        let (mut batch, error) = gather(first, &mut stream, known);
-        let well = error.is_none() && known.is_complete();
-        if well && std::mem::take(&mut known.troubled) {
-            backoff.reset();
-            batch.push(Event::Recovered(subject.clone()));
-        }
-        let Some(error) = error else {
+    /// Takes in what an attempt sees, until it ends.
+    async fn attend<K: Resource + Into<Object>>(
+        &self,
+        mut attempt: impl Stream<Item = Result<Seen<K>, Failure>> + Unpin,
+        known: &mut Known,
+        well_since: &mut Option<Instant>,
+        events: &Events,
+    ) -> Outcome {
+        loop {
+            let first = tokio::select! {
+                () = events.closed() => return Outcome::Closed,
+                item = attempt.next() => item,
+                outcome = self.lose_patience(known.is_complete(), well_since.is_some()) => return outcome,
+            };
+            let Gathered { mut batch, serves, outcome } = gather(first, &mut attempt, known);
+            if serves && outcome.is_none() {
+                well_since.get_or_insert_with(Instant::now);
+                if std::mem::take(&mut known.troubled) {
+                    batch.push(Event::Recovered(Subject::Watch(known.kind())));
+                }
+            }
             say(events, batch).await;
-            continue;
+            if let Some(outcome) = outcome {
+                return outcome;
+            }
+        }
+    }
+
+    async fn lose_patience(&self, complete: bool, serves: bool) -> Outcome {
+        let Patience { list, answer, quiet } = self.patience;
+        let (time, outcome) = match (complete, serves) {
+            (false, _) => (list, Outcome::Failed(Failure::Silent(list))),
+            (true, false) => (answer, Outcome::Failed(Failure::Unanswered(answer))),
+            (true, true) => (quiet, Outcome::Over),
         };
-        known.troubled = true;
-        let (trouble, remedy) = diagnose(known.kind(), &error);
-        batch.push(Event::Trouble(subject.clone(), Trouble::Api(trouble)));
-        say(events, batch).await;
-        if !wait(events, backoff.next()).await {
-            return End::Closed;
-        }
-        match remedy {
-            Remedy::Retry => {}
-            Remedy::List => return End::List,
-            Remedy::Renew => return End::Renew,
-        }
+        sleep(time).await;
+        outcome
     }
 }
 
-/// A list that brings nothing.
-fn silence(patience: Duration) -> watcher::Error {
-    let text = format!("the list has brought nothing for {patience:?}");
-    watcher::Error::InitialListFailed(kube::Error::Service(io::Error::new(io::ErrorKind::TimedOut, text).into()))
+/// What was there already.
+struct Gathered {
+    batch: Vec<Event>,
+    /// Whether the server was seen to serve the watch.
+    serves: bool,
+    outcome: Option<Outcome>,
 }
 
-/// The watcher's events that are there already, and the error that ended them.
-fn gather<K: Into<Object>>(
-    mut next: Option<watcher::Result<watcher::Event<K>>>,
-    stream: &mut (impl Stream<Item = watcher::Result<watcher::Event<K>>> + Unpin),
+fn gather<K: Resource + Into<Object>>(
+    mut next: Option<Result<Seen<K>, Failure>>,
+    attempt: &mut (impl Stream<Item = Result<Seen<K>, Failure>> + Unpin),
     known: &mut Known,
-) -> (Vec<Event>, Option<watcher::Error>) {
-    let mut batch = Vec::new();
-    while let Some(item) = next {
-        match item {
-            Ok(event) => batch.extend(known.take(event)),
-            Err(error) => return (batch, Some(error)),
+) -> Gathered {
+    let (mut batch, mut serves) = (Vec::new(), false);
+    loop {
+        match next {
+            Some(Ok(seen)) => {
+                serves |= matches!(seen, Seen::Serves);
+                batch.extend(known.take(seen));
+            }
+            Some(Err(failure)) => return Gathered { batch, serves, outcome: Some(Outcome::Failed(failure)) },
+            None => return Gathered { batch, serves, outcome: Some(Outcome::Over) },
         }
-        next = if batch.len() < BATCH { stream.next().now_or_never().flatten() } else { None };
+        if batch.len() >= BATCH {
+            return Gathered { batch, serves, outcome: None };
+        }
+        match attempt.next().now_or_never() {
+            Some(item) => next = item,
+            None => return Gathered { batch, serves, outcome: None },
+        }
     }
-    (batch, None)
 }
 
-/// Returns once the server serves a watch: a watcher that resumes says nothing until something changes. The watch is for an
-/// object that does not exist, so that the answer is small.
-async fn answers<K: Clone + Debug + DeserializeOwned>(api: &kube::Api<K>, mut backoff: Backoff) {
-    let nothing = WatchParams::default().fields("metadata.name=sluice-asks-whether-you-answer").timeout(1);
-    loop {
-        tokio::time::sleep(backoff.next()).await;
-        if api.watch(&nothing, "0").await.is_ok() {
-            return;
+/// Says what is wrong, unless nobody need know, and tells what to do.
+async fn fail(known: &mut Known, failure: &Failure, events: &Events) -> Remedy {
+    let subject = Subject::Watch(known.kind());
+    let (trouble, remedy) = diagnose(known.kind(), &known.start(), failure);
+    known.failed(failure);
+    match remedy {
+        Remedy::Page => {
+            tracing::debug!(kind = %known.kind(), "the API server does not stream lists: {failure}");
+            known.refuse_streams();
+        }
+        Remedy::Absent => {
+            let mut said = known.absent();
+            if std::mem::take(&mut known.troubled) {
+                said.push(Event::Recovered(subject));
+            }
+            say(events, said).await;
+        }
+        Remedy::Reach | Remedy::Retry | Remedy::List | Remedy::Renew | Remedy::Rarely => {
+            if remedy == Remedy::List {
+                known.forget_version();
+            }
+            known.troubled = true;
+            say(events, vec![Event::Trouble(subject, trouble.into())]).await;
         }
     }
+    remedy
 }
 
 async fn say(events: &Events, batch: Vec<Event>) {
@@ -201,6 +274,6 @@ async fn say(events: &Events, batch: Vec<Event>) {
 async fn wait(events: &Events, time: Duration) -> bool {
     tokio::select! {
         () = events.closed() => false,
-        () = tokio::time::sleep(time) => true,
+        () = sleep(time) => true,
     }
 }

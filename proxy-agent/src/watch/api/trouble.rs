@@ -1,63 +1,57 @@
-//! Errors of the API as troubles, and what to do about each.
+//! Failures of attempts as troubles, and what to do about each.
 
 use super::access::chain;
+use super::attempt::{Failure, Start};
 use crate::watch::objects::Kind;
 use crate::watch::trouble::ApiTrouble;
-use kube::runtime::watcher;
-use std::io;
+use kube::core::Status;
 
-/// How to go on after an error.
+/// How to go on after a failure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Remedy {
-    /// Wait, then let the watcher try again from where it was.
+    /// Wait, then go on from where it was.
     Retry,
-    /// Wait, then list afresh: what the watcher remembers is of no use to the server.
+    /// The same; after several in a row it may be that the server is elsewhere, or is somebody else.
+    Reach,
+    /// Wait, then list afresh: the version that was reached is of no use to the server.
     List,
-    /// Wait, then read the credentials afresh.
+    /// List page by page, at once: the server does not stream lists.
+    Page,
+    /// Read the credentials afresh.
     Renew,
+    /// Wait for long: only people can change it, and the kind can be done without.
+    Rarely,
+    /// Wait for very long: an API server that has the kind must be installed first.
+    Absent,
 }
 
-/// What the error means for the watch of this kind.
-pub fn diagnose(kind: Kind, error: &watcher::Error) -> (ApiTrouble, Remedy) {
-    let what = plural(kind);
-    match error {
-        watcher::Error::InitialListFailed(cause)
-        | watcher::Error::WatchStartFailed(cause)
-        | watcher::Error::WatchFailed(cause) => {
-            match cause {
-                kube::Error::Api(status) => refused(what, status),
-                // The list under way is given up: only another request may be answered.
-                kube::Error::Service(cause) if is_time_out(cause.as_ref()) => {
-                    (ApiTrouble::Unreachable { what, error: chain(cause.as_ref()) }, Remedy::List)
-                }
-                // Making the request needed credentials that can't be had.
-                kube::Error::Auth(_) => (ApiTrouble::Unauthorized { what, error: chain(cause) }, Remedy::Renew),
-                _ => (ApiTrouble::Unreachable { what, error: chain(cause) }, Remedy::Retry),
-            }
+/// What the failure of an attempt that began like this means for the kind.
+pub fn diagnose(kind: Kind, start: &Start, failure: &Failure) -> (ApiTrouble, Remedy) {
+    let what = kind.plural();
+    match failure {
+        Failure::Api(kube::Error::Api(status)) => refused(kind, start, status),
+        // Making the request needed credentials that can't be had.
+        Failure::Api(error @ kube::Error::Auth(_)) => (ApiTrouble::Unauthorized { what, error: chain(error) }, Remedy::Renew),
+        Failure::Api(error) => (ApiTrouble::Unreachable { what, error: chain(error) }, Remedy::Reach),
+        Failure::Torn | Failure::Silent(_) | Failure::Unanswered(_) => {
+            (ApiTrouble::Unreachable { what, error: failure.to_string() }, Remedy::Reach)
         }
-        watcher::Error::WatchError(status) => refused(what, status),
-        watcher::Error::NoResourceVersion => (ApiTrouble::Refused { what, error: error.to_string() }, Remedy::List),
+        Failure::NoVersion => (ApiTrouble::Refused { what, error: failure.to_string() }, Remedy::List),
     }
 }
 
-fn is_time_out(error: &(dyn std::error::Error + 'static)) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
-}
-
-fn refused(what: &'static str, status: &kube::core::Status) -> (ApiTrouble, Remedy) {
+fn refused(kind: Kind, start: &Start, status: &Status) -> (ApiTrouble, Remedy) {
+    let what = kind.plural();
     let error = if status.message.is_empty() { status.reason.clone() } else { status.message.clone() };
     match status.code {
         401 => (ApiTrouble::Unauthorized { what, error }, Remedy::Renew),
+        403 if !kind.is_vital() => (ApiTrouble::Forbidden { what, error }, Remedy::Rarely),
         403 => (ApiTrouble::Forbidden { what, error }, Remedy::Retry),
-        429 | 500..=599 => (ApiTrouble::Refused { what, error }, Remedy::Retry),
+        404 if !kind.is_vital() => (ApiTrouble::Refused { what, error }, Remedy::Absent),
+        429 | 503 | 504 => (ApiTrouble::Refused { what, error }, Remedy::Retry),
+        // 422 without the feature gate (and before Kubernetes 1.27), 500 over an etcd that can't tell its progress.
+        400 | 422 | 500 if *start == Start::Streamed => (ApiTrouble::Refused { what, error }, Remedy::Page),
+        500..=599 => (ApiTrouble::Refused { what, error }, Remedy::Retry),
         _ => (ApiTrouble::Refused { what, error }, Remedy::List),
-    }
-}
-
-const fn plural(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Service => "services",
-        Kind::EndpointSlice => "endpointslices",
-        Kind::Node => "nodes",
     }
 }

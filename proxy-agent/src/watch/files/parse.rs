@@ -1,6 +1,6 @@
 //! A file's text into objects. Every error has a line.
 
-use crate::watch::objects::{EndpointSlice, Kind, Node, Object, Service, null_as_default};
+use crate::watch::objects::{EndpointSlice, Kind, Node, Object, Service, ServiceCidr, null_as_default};
 use crate::watch::yaml::{yaml_documents, yaml_error};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -86,15 +86,18 @@ fn sort(version: &str, kind: &str) -> Result<Sort, String> {
         ("v1", "Service") => Sort::One(Kind::Service),
         ("v1", "Node") => Sort::One(Kind::Node),
         ("discovery.k8s.io/v1", "EndpointSlice") => Sort::One(Kind::EndpointSlice),
-        (_, "EndpointSlice" | "EndpointSliceList")
-            if version.starts_with("discovery.k8s.io/") && version != "discovery.k8s.io/v1" =>
-        {
-            return Err(format!("apiVersion {version} of {kind}; write discovery.k8s.io/v1"));
-        }
+        ("networking.k8s.io/v1", "ServiceCIDR") => Sort::One(Kind::ServiceCidr),
         ("v1", "List") => Sort::List(None),
         ("v1", "ServiceList") => Sort::List(Some(Kind::Service)),
         ("v1", "NodeList") => Sort::List(Some(Kind::Node)),
         ("discovery.k8s.io/v1", "EndpointSliceList") => Sort::List(Some(Kind::EndpointSlice)),
+        ("networking.k8s.io/v1", "ServiceCIDRList") => Sort::List(Some(Kind::ServiceCidr)),
+        (_, "EndpointSlice" | "EndpointSliceList") if version.starts_with("discovery.k8s.io/") => {
+            return Err(format!("apiVersion {version} of {kind}; write discovery.k8s.io/v1"));
+        }
+        (_, "ServiceCIDR" | "ServiceCIDRList") if version.starts_with("networking.k8s.io/") => {
+            return Err(format!("apiVersion {version} of {kind}; write networking.k8s.io/v1"));
+        }
         _ => Sort::NotOurs,
     })
 }
@@ -116,6 +119,7 @@ fn from_value(value: Value, kind: Kind, line: u64) -> Result<Object, ParseError>
         Kind::Service => serde_json::from_value(value).map(Object::Service),
         Kind::EndpointSlice => serde_json::from_value(value).map(Object::EndpointSlice),
         Kind::Node => serde_json::from_value(value).map(Object::Node),
+        Kind::ServiceCidr => serde_json::from_value(value).map(Object::ServiceCidr),
     };
     object.map_err(|error| ParseError { line, error: format!("in this {kind}: {error}") })
 }
@@ -125,6 +129,7 @@ fn from_yaml_of(kind: Kind, document: &str) -> Result<Object, ParseError> {
         Kind::Service => Object::Service(from_yaml::<Service>(document)?),
         Kind::EndpointSlice => Object::EndpointSlice(from_yaml::<EndpointSlice>(document)?),
         Kind::Node => Object::Node(from_yaml::<Node>(document)?),
+        Kind::ServiceCidr => Object::ServiceCidr(from_yaml::<ServiceCidr>(document)?),
     })
 }
 
@@ -162,6 +167,7 @@ fn complete(mut defined: Defined) -> Result<Defined, ParseError> {
             (&mut slice.metadata, true)
         }
         Object::Node(node) => (&mut node.metadata, false),
+        Object::ServiceCidr(cidr) => (&mut cidr.metadata, false),
     };
     if meta.name.as_ref().is_none_or(String::is_empty) {
         let error = format!("metadata.name of this {} is missing; write one", defined.object.kind());
@@ -191,7 +197,8 @@ mod tests {
                     kind: Deployment\nmetadata: {name: d}\nspec: {ports: none, type: {x: 1}}\n---\n---\napiVersion: v1\nkind: List\n\
                     items:\n- apiVersion: v1\n  kind: Service\n  metadata: {name: b, namespace: n}\n- apiVersion: v1\n  kind: Secret\n\
                     - apiVersion: discovery.k8s.io/v1\n  kind: EndpointSlice\n  metadata: {name: c}\n---\napiVersion: v1\nkind: Node\n\
-                    metadata: {name: node}\n---\napiVersion: v1\nkind: ServiceList\nitems:\n- metadata: {name: z}\n";
+                    metadata: {name: node}\n---\napiVersion: v1\nkind: ServiceList\nitems:\n- metadata: {name: z}\n---\n\
+                    apiVersion: networking.k8s.io/v1\nkind: ServiceCIDR\nmetadata: {name: k, namespace: odd}\n";
         let found = yaml(text).unwrap();
         let expected = [
             "Service default/a @2",
@@ -199,6 +206,7 @@ mod tests {
             "EndpointSlice default/c @21",
             "Node node @24",
             "Service default/z @32",
+            "ServiceCIDR k @33",
         ];
         assert_eq!(names(&found), expected);
         assert_eq!(yaml("").unwrap(), []);
@@ -231,6 +239,8 @@ mod tests {
         assert_eq!(error("---\napiVersion: v1\nkind: Service\n"), "1: metadata.name of this Service is missing; write one");
         let old = error("apiVersion: discovery.k8s.io/v1beta1\nkind: EndpointSlice\n");
         assert_eq!(old, "1: apiVersion discovery.k8s.io/v1beta1 of EndpointSlice; write discovery.k8s.io/v1");
+        let old = error("apiVersion: networking.k8s.io/v1beta1\nkind: ServiceCIDR\n");
+        assert_eq!(old, "1: apiVersion networking.k8s.io/v1beta1 of ServiceCIDR; write networking.k8s.io/v1");
     }
 
     #[test]

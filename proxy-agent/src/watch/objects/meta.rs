@@ -1,7 +1,8 @@
-//! Metadata: who an object is, its labels and its age; managed fields, owners and most annotations are never kept.
+//! Metadata: who an object is, its age, and the few labels and annotations that matter; managed fields, owners and all else are
+//! never kept.
 
-use super::null_as_default;
 use kube::core::ObjectMeta;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,9 +17,11 @@ pub enum Kind {
     EndpointSlice,
     /// Nodes, of which only this one matters.
     Node,
+    /// ServiceCIDRs.
+    ServiceCidr,
 }
 
-/// Namespace and name of an object; the namespace of a Node is empty.
+/// Namespace and name of an object; the namespace of a Node or ServiceCIDR is empty.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct ObjectName {
     /// The namespace.
@@ -32,7 +35,7 @@ pub(super) const TRIGGER_TIME: &str = "endpoints.kubernetes.io/last-change-trigg
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 3] = [Self::Service, Self::EndpointSlice, Self::Node];
+    pub const ALL: [Self; 4] = [Self::Service, Self::EndpointSlice, Self::Node, Self::ServiceCidr];
 
     /// The name as manifests spell it.
     pub const fn name(self) -> &'static str {
@@ -40,7 +43,23 @@ impl Kind {
             Self::Service => "Service",
             Self::EndpointSlice => "EndpointSlice",
             Self::Node => "Node",
+            Self::ServiceCidr => "ServiceCIDR",
         }
+    }
+
+    /// The name of the resource in the API.
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::Service => "services",
+            Self::EndpointSlice => "endpointslices",
+            Self::Node => "nodes",
+            Self::ServiceCidr => "servicecidrs",
+        }
+    }
+
+    /// Whether the agent can't do without it: ServiceCIDRs are there from Kubernetes 1.33 on, and may stand in the configuration.
+    pub const fn is_vital(self) -> bool {
+        !matches!(self, Self::ServiceCidr)
     }
 }
 
@@ -67,15 +86,24 @@ impl fmt::Display for ObjectName {
     }
 }
 
-/// Reads metadata and keeps what matters.
+/// The labels that matter: whose an object is (S1, S5), and where a node stands (S19).
+const LABELS: [&str; 4] = [
+    "service.kubernetes.io/service-proxy-name",
+    "service.kubernetes.io/headless",
+    "kubernetes.io/service-name",
+    "topology.kubernetes.io/zone",
+];
+/// The annotations that matter.
+const ANNOTATIONS: [&str; 1] = [TRIGGER_TIME];
+
+/// Reads metadata and keeps what matters; what does not is passed over without being taken in.
 pub(super) fn slim<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
     let slim = Slim::deserialize(deserializer)?;
-    let annotations: BTreeMap<_, _> = slim.annotations.into_iter().filter(|(key, _)| key == TRIGGER_TIME).collect();
     Ok(ObjectMeta {
         name: slim.name,
         namespace: slim.namespace,
         labels: Some(slim.labels).filter(|labels| !labels.is_empty()),
-        annotations: Some(annotations).filter(|annotations| !annotations.is_empty()),
+        annotations: Some(slim.annotations).filter(|annotations| !annotations.is_empty()),
         creation_timestamp: slim.creation_timestamp,
         deletion_timestamp: slim.deletion_timestamp,
         resource_version: slim.resource_version,
@@ -88,13 +116,56 @@ pub(super) fn slim<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectM
 struct Slim {
     name: Option<String>,
     namespace: Option<String>,
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(deserialize_with = "labels")]
     labels: BTreeMap<String, String>,
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(deserialize_with = "annotations")]
     annotations: BTreeMap<String, String>,
     creation_timestamp: Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>,
     deletion_timestamp: Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>,
     resource_version: Option<String>,
+}
+
+fn labels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    deserializer.deserialize_option(Kept(&LABELS))
+}
+
+fn annotations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    deserializer.deserialize_option(Kept(&ANNOTATIONS))
+}
+
+/// Of a map, or of `null`, the entries with these keys.
+struct Kept(&'static [&'static str]);
+
+impl<'de> Visitor<'de> for Kept {
+    type Value = BTreeMap<String, String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map of texts")
+    }
+
+    fn visit_none<E>(self) -> Result<Self::Value, E> {
+        Ok(BTreeMap::new())
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(BTreeMap::new())
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut kept = BTreeMap::new();
+        while let Some(key) = map.next_key::<String>()? {
+            if self.0.contains(&key.as_str()) {
+                kept.insert(key, map.next_value()?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(kept)
+    }
 }
 
 /// Ties a type to its place in the API.
@@ -131,3 +202,37 @@ macro_rules! resource {
     };
 }
 pub(super) use resource;
+
+#[cfg(test)]
+mod tests {
+    use crate::watch::objects::{Node, Service};
+
+    /// What a controller and a careful user leave on an object.
+    const FULL: &str = r#"{"name": "a", "namespace": "n", "uid": "u", "generation": 7, "resourceVersion": "4", "selfLink": "/x",
+        "labels": {"app": "web", "topology.kubernetes.io/zone": "z", "service.kubernetes.io/headless": ""},
+        "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{long}", "x": "y",
+            "endpoints.kubernetes.io/last-change-trigger-time": "2024-01-01T00:00:00Z"},
+        "ownerReferences": [{"apiVersion": "v1", "kind": "Service", "name": "a", "uid": "u"}], "finalizers": ["f"],
+        "managedFields": [{"manager": "kubectl", "fieldsV1": {"f:spec": {"f:ports": {}}}}],
+        "creationTimestamp": "2024-01-01T00:00:00Z"}"#;
+
+    #[test]
+    fn what_does_not_matter_is_not_kept() {
+        let service: Service = serde_json::from_str(&format!(r#"{{"metadata": {FULL}, "spec": {{}}}}"#)).unwrap();
+        let kept = serde_json::to_value(&service.metadata).unwrap();
+        let expected = serde_json::json!({
+            "name": "a", "namespace": "n", "resourceVersion": "4", "creationTimestamp": "2024-01-01T00:00:00Z",
+            "labels": {"topology.kubernetes.io/zone": "z", "service.kubernetes.io/headless": ""},
+            "annotations": {"endpoints.kubernetes.io/last-change-trigger-time": "2024-01-01T00:00:00Z"},
+        });
+        assert_eq!(kept, expected);
+    }
+
+    #[test]
+    fn null_and_nothing_are_empty() {
+        for text in [r#"{"labels": null, "annotations": null}"#, "{}"] {
+            let node: Node = serde_json::from_str(&format!(r#"{{"metadata": {text}}}"#)).unwrap();
+            assert_eq!((node.metadata.labels, node.metadata.annotations), (None, None));
+        }
+    }
+}

@@ -8,6 +8,7 @@ mod meta;
 mod node;
 mod object;
 mod service;
+mod service_cidr;
 mod slice;
 
 pub use lenient::null_as_default;
@@ -18,4 +19,5 @@ pub use service::{
     ClientIpConfig, LoadBalancerIngress, LoadBalancerStatus, Service, ServicePort, ServiceSpec, ServiceStatus,
     SessionAffinityConfig,
 };
+pub use service_cidr::{ServiceCidr, ServiceCidrSpec};
 pub use slice::{Conditions, Endpoint, EndpointPort, EndpointSlice, Hint, Hints};

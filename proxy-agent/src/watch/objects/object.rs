@@ -1,6 +1,6 @@
 //! One object of any kind that is followed.
 
-use super::{EndpointSlice, Kind, Node, ObjectName, Service};
+use super::{EndpointSlice, Kind, Node, ObjectName, Service, ServiceCidr};
 
 /// An object of one of the kinds that are followed.
 #[derive(Clone, PartialEq, Debug)]
@@ -11,6 +11,8 @@ pub enum Object {
     EndpointSlice(EndpointSlice),
     /// A Node.
     Node(Node),
+    /// A ServiceCIDR.
+    ServiceCidr(ServiceCidr),
 }
 
 impl Object {
@@ -20,6 +22,7 @@ impl Object {
             Self::Service(_) => Kind::Service,
             Self::EndpointSlice(_) => Kind::EndpointSlice,
             Self::Node(_) => Kind::Node,
+            Self::ServiceCidr(_) => Kind::ServiceCidr,
         }
     }
 
@@ -29,6 +32,7 @@ impl Object {
             Self::Service(service) => &service.metadata,
             Self::EndpointSlice(slice) => &slice.metadata,
             Self::Node(node) => &node.metadata,
+            Self::ServiceCidr(cidr) => &cidr.metadata,
         })
     }
 }
@@ -48,5 +52,11 @@ impl From<EndpointSlice> for Object {
 impl From<Node> for Object {
     fn from(node: Node) -> Self {
         Self::Node(node)
+    }
+}
+
+impl From<ServiceCidr> for Object {
+    fn from(cidr: ServiceCidr) -> Self {
+        Self::ServiceCidr(cidr)
     }
 }

@@ -1,0 +1,10 @@
+//! The API body against an HTTP server that does what it is told.
+
+mod cidrs;
+mod lists;
+mod rig;
+mod server;
+mod troubles;
+
+/// How many kinds are followed.
+const ALL: usize = crate::watch::objects::Kind::ALL.len();
