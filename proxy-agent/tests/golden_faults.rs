@@ -34,6 +34,9 @@ const ROOMY: Capacity = Capacity {
     udp_peers: 0,
 };
 
+/// Grace periods that end between two looks at the tables.
+const GRACES: usize = 4;
+
 type Table = BTreeMap<ServiceName, WantedService>;
 
 /// An agent between a source and tables: what `app` does with events, without the node.
@@ -84,7 +87,9 @@ impl Agent {
 
     fn tend(&mut self) {
         self.sync.retry();
-        while let Some(token) = self.sync.retired_pending() {
+        // What is refused retires what was prepared for it, and is tried again when that is free: at the pace of grace periods.
+        for _ in 0..GRACES {
+            let Some(token) = self.sync.retired_pending() else { break };
             self.sync.grace_ended(token);
         }
     }
@@ -101,7 +106,7 @@ impl Agent {
         assert_eq!(self.control.table().map(|service| service.name).collect::<Vec<_>>().len(), wanted.len());
         assert!(self.control.troubles().is_empty());
         assert_eq!(self.sync.rejected().collect::<Vec<_>>(), []);
-        assert_eq!(held(&self.sync), wanted);
+        assert_eq!(held(&self.sync), wanted.into_iter().map(ageless).collect());
     }
 }
 
@@ -124,6 +129,12 @@ fn put(table: &mut Table, change: Change) {
         }
         Change::Remove(name) => assert!(table.remove(&name).is_some(), "{name:?}"),
     }
+}
+
+/// The maps have nothing of a Service's age.
+fn ageless((name, service): (ServiceName, WantedService)) -> (ServiceName, WantedService) {
+    let age = WantedService::new(name, Vec::new(), Vec::new()).age;
+    (name, WantedService { age, ..service })
 }
 
 /// The maps, read back into the form of the wanted table.
