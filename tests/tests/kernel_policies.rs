@@ -115,6 +115,33 @@ fn s25_s26_other_ports_of_a_cluster_ip_are_refused_and_addresses_of_nobody_dropp
 }
 
 #[test]
+fn s26_a_service_cidr_object_takes_effect_at_once_and_so_does_its_end() -> Result<()> {
+    let scenario = Scenario::start("policy-cidr-object", Spec::new(PodNetwork::Routed), &["--service-cidrs", "10.255.0.0/24"])?;
+    put(&scenario, &service(""), &[(&scenario.near, "node1")])?;
+    let agent = &scenario.agents[0];
+    let cidrs = |wanted: &str| {
+        let known = || agent.cli(&["status"]).ok().filter(|text| text.contains(wanted));
+        wait::until(SOON, &format!("status to say {wanted:?}"), known).map(drop)
+    };
+    cidrs("10.255.0.0/24, from the configuration")?;
+    let object = format!(
+        "apiVersion: networking.k8s.io/v1\nkind: ServiceCIDR\nmetadata: {{name: kubernetes}}\n\
+         spec: {{cidrs: [{SERVICE_CIDR_V4}, '{SERVICE_CIDR_V6}']}}\n"
+    );
+    scenario.manifests.put("cidr.yaml", &object)?;
+    cidrs("from ServiceCIDR objects")?;
+    for family in Family::BOTH {
+        let nobody = SocketAddr::new(cluster_ip(family, 200), PORT);
+        dropped(agent, scenario.cluster.node(0), nobody, ("tc_egress", "unallocated"))?;
+        served(scenario.cluster.outside(), at_cluster_ip(family), Proto::Tcp, "near")?;
+    }
+    scenario.manifests.remove("cidr.yaml")?;
+    cidrs("10.255.0.0/24, from the configuration")?;
+    let of_nobody = SocketAddr::new("10.255.0.1".parse()?, PORT);
+    dropped(agent, scenario.cluster.node(0), of_nobody, ("tc_egress", "unallocated"))
+}
+
+#[test]
 fn s43_a_client_keeps_its_endpoint() -> Result<()> {
     // Without a detector the replies of the other node's endpoint would not pass this one.
     let detector = format!("{POD_CIDR_V4},{POD_CIDR_V6}");

@@ -293,6 +293,18 @@ fn status_while_it_runs() {
 }
 
 #[test]
+fn status_while_the_api_is_away_says_since_when() {
+    let mut away = report();
+    away.source.connected = false;
+    away.source.since = at(-90);
+    away.source.troubles = vec!["watch of Services: can't reach the API server; check that it runs (retrying)".into()];
+    away.source.lists.insert("EndpointSlice".into(), "paged".into());
+    away.source.lists.insert("ServiceCIDR".into(), "absent".into());
+    away.service_cidrs.from_objects = false;
+    narrow("status-away.txt", &status(true, Some(away)).render(Format::Table, WIDTH, at(0)));
+}
+
+#[test]
 fn status_of_an_agent_that_is_down() {
     let mut last = report();
     last.lag_ms = 1_500;
