@@ -1,7 +1,6 @@
 //! ServiceCIDRs, which not every API server has, and which can be done without.
 
-use super::ALL;
-use super::rig::Rig;
+use super::rig::{ALL, Rig};
 use super::server::Streams;
 use crate::watch::Listing;
 use crate::watch::objects::Kind;

@@ -1,7 +1,6 @@
 //! Lists and the watches that follow them.
 
-use super::ALL;
-use super::rig::Rig;
+use super::rig::{ALL, Rig};
 use super::server::Streams;
 use crate::watch::Listing;
 use crate::watch::objects::Kind;

@@ -5,6 +5,3 @@ mod lists;
 mod rig;
 mod server;
 mod troubles;
-
-/// How many kinds are followed.
-const ALL: usize = crate::watch::objects::Kind::ALL.len();

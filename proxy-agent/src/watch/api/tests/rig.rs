@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpSocket;
 use tokio::sync::mpsc;
 
+/// How many kinds are followed.
+pub const ALL: usize = Kind::ALL.len();
+
 const PATIENCE: Patience =
     Patience { list: Duration::from_secs(4), answer: Duration::from_secs(2), quiet: Duration::from_secs(60) };
 

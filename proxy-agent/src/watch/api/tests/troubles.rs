@@ -1,7 +1,6 @@
 //! Servers that can't be reached, say no or say nothing; credentials.
 
-use super::ALL;
-use super::rig::Rig;
+use super::rig::{ALL, Rig};
 use crate::watch::Source;
 use crate::watch::api::{Access, Api};
 use crate::watch::objects::Kind;
