@@ -32,6 +32,7 @@ const ROOMY: Capacity = Capacity {
     flows_any: 0,
     flows_any_spill: 0,
     udp_peers: 0,
+    source_ranges: 512,
 };
 
 /// Grace periods that end between two looks at the tables.
