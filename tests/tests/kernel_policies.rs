@@ -117,7 +117,7 @@ fn s25_s26_other_ports_of_a_cluster_ip_are_refused_and_addresses_of_nobody_dropp
 #[test]
 fn s26_a_service_cidr_object_takes_effect_at_once_and_so_does_its_end() -> Result<()> {
     let scenario = Scenario::start("policy-cidr-object", Spec::new(PodNetwork::Routed), &["--service-cidrs", "10.255.0.0/24"])?;
-    put(&scenario, &service(""), &[(&scenario.near, "node1")])?;
+    scenario.put(&service(""), &[(&scenario.near, "node1")])?;
     let agent = &scenario.agents[0];
     let cidrs = |wanted: &str| {
         let known = || agent.cli(&["status"]).ok().filter(|text| text.contains(wanted));
@@ -132,13 +132,13 @@ fn s26_a_service_cidr_object_takes_effect_at_once_and_so_does_its_end() -> Resul
     cidrs("from ServiceCIDR objects")?;
     for family in Family::BOTH {
         let nobody = SocketAddr::new(cluster_ip(family, 200), PORT);
-        dropped(agent, scenario.cluster.node(0), nobody, ("tc_egress", "unallocated"))?;
-        served(scenario.cluster.outside(), at_cluster_ip(family), Proto::Tcp, "near")?;
+        expect::dropped(agent, scenario.cluster.node(0), nobody, ("tc_egress", "unallocated"))?;
+        expect::served(scenario.cluster.outside(), at_cluster_ip(family), Proto::Tcp, "near")?;
     }
     scenario.manifests.remove("cidr.yaml")?;
     cidrs("10.255.0.0/24, from the configuration")?;
     let of_nobody = SocketAddr::new("10.255.0.1".parse()?, PORT);
-    dropped(agent, scenario.cluster.node(0), of_nobody, ("tc_egress", "unallocated"))
+    expect::dropped(agent, scenario.cluster.node(0), of_nobody, ("tc_egress", "unallocated"))
 }
 
 #[test]
