@@ -154,8 +154,10 @@ impl Control {
         let dirty = std::mem::take(&mut self.dirty);
         let compiled = self.compiler.compile(&self.state, &dirty);
         compiled.rejected.iter().for_each(|rejection| self.log_rejection(rejection));
-        dirty.iter().for_each(|name| self.log_unserved(name));
-        dirty.iter().for_each(|name| self.note_local(name));
+        for name in &dirty {
+            self.log_unserved(name);
+            self.note_local(name);
+        }
         compiled.changes
     }
 

@@ -9,6 +9,7 @@ pub mod compile;
 pub mod config;
 pub mod control;
 pub mod fault;
+mod keys;
 pub mod lifecycle;
 pub mod logging;
 pub mod maps;

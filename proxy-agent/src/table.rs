@@ -53,6 +53,21 @@ impl WantedService {
         Self { name, age: Age::from(None), flags, affinity: 0, sources: None, frontends, backends }
     }
 
+    /// The same with other frontends.
+    #[must_use]
+    pub fn with_frontends(&self, frontends: &[(FrontendKey, FrontendKind)]) -> Self {
+        let Self { name, age, flags, affinity, sources, frontends: _, backends } = self;
+        Self {
+            name: *name,
+            age: *age,
+            flags: *flags,
+            affinity: *affinity,
+            sources: sources.clone(),
+            frontends: frontends.to_vec(),
+            backends: backends.clone(),
+        }
+    }
+
     /// Whether the two are alike but for frontends.
     pub fn differs_in_frontends_alone(&self, other: &Self) -> bool {
         let Self { name, age, flags, affinity, sources, frontends: _, backends } = self;

@@ -94,8 +94,9 @@ impl<M: Maps> Program<M> {
         if !self.settled {
             self.fault.reach("first-list");
         }
-        let applied = if !self.cleared && self.control.complete() {
-            self.cleared = true;
+        let clears = !self.cleared && self.control.complete();
+        self.cleared |= clears;
+        let applied = if clears && !self.sync.holds_nothing() {
             self.sync.settle(self.control.table().map(Change::Set).collect())
         } else {
             self.sync.apply(changes)

@@ -4,11 +4,9 @@ use super::topology::Topology;
 use crate::state::{Endpoint, Slices};
 use crate::table::WantedBackend;
 use proxy_common::abi::{Addr, BackendState, Family, Port, Proto};
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
-/// Endpoints by address and port, each once.
-pub type Endpoints<'a> = BTreeMap<(Addr, Port), &'a Endpoint>;
+/// Endpoints sorted by address and port, each once.
+pub type Endpoints<'a> = Vec<(Addr, Port, &'a Endpoint)>;
 
 /// Which sets are asked for (S15).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,35 +17,36 @@ pub struct Needed {
     pub local: bool,
 }
 
-/// Every endpoint, by address and port, each once. Of duplicates the first counts, by slice name and position, but one that is
-/// not terminating beats one that is (S9).
+/// Every endpoint, sorted by address and port, each once. Of duplicates the first counts, by slice name and position, but one that
+/// is not terminating beats one that is (S9). The endpoints of a slice are sorted, so that runs are merged: a sort that is stable
+/// finds them.
 pub fn endpoints<'a>(slices: &'a Slices, family: Family, name: &str, proto: Proto) -> Endpoints<'a> {
-    let mut found = Endpoints::new();
+    let mut found = Endpoints::with_capacity(slices.values().map(|slice| slice.endpoints.len()).sum());
     for slice in slices.values().filter(|slice| slice.family == family) {
         for port in slice.ports.iter().filter(|port| *port.name == *name && port.proto == proto) {
-            for endpoint in &slice.endpoints {
-                match found.entry((endpoint.addr, port.port)) {
-                    Entry::Vacant(entry) => drop(entry.insert(endpoint)),
-                    Entry::Occupied(mut entry) if entry.get().terminating && !endpoint.terminating => {
-                        entry.insert(endpoint);
-                    }
-                    Entry::Occupied(_) => {}
-                }
-            }
+            found.extend(slice.endpoints.iter().map(|endpoint| (endpoint.addr, port.port, endpoint)));
         }
     }
+    found.sort_by_key(|(addr, port, _)| (*addr, *port));
+    found.dedup_by(|later, first| {
+        let same = (later.0, later.1) == (first.0, first.1);
+        if same && first.2.terminating && !later.2.terminating {
+            first.2 = later.2;
+        }
+        same
+    });
     found
 }
 
 /// Whether somewhere an endpoint is ready, or serving and terminating (S18).
 pub fn any_usable(endpoints: &Endpoints) -> bool {
-    endpoints.values().any(|endpoint| endpoint.ready || is_last_resort(endpoint))
+    endpoints.iter().any(|(_, _, endpoint)| endpoint.ready || is_last_resort(endpoint))
 }
 
 /// Every endpoint that serves, with the sets it is in (S16, S17). One that is published although its pod isn't ready says ready
 /// and not serving: new connections choose it, so it keeps them.
 pub fn backends(endpoints: &Endpoints, needed: Needed, zone: Option<&str>) -> Vec<WantedBackend> {
-    let ready = || endpoints.values().copied().filter(|endpoint| endpoint.ready);
+    let ready = || endpoints.iter().map(|(_, _, endpoint)| *endpoint).filter(|endpoint| endpoint.ready);
     let topology = Topology::of(ready(), zone);
     let (any, any_local) = (ready().next().is_some(), ready().any(|endpoint| endpoint.local));
     let in_cluster = |endpoint: &Endpoint| {
@@ -59,10 +58,15 @@ pub fn backends(endpoints: &Endpoints, needed: Needed, zone: Option<&str>) -> Ve
         let local = BackendState::IN_LOCAL.when(needed.local && in_local(endpoint));
         BackendState::SERVING.with(cluster).with(local)
     };
-    let serving = endpoints.iter().filter(|(_, endpoint)| endpoint.ready || endpoint.serving);
-    serving
-        .map(|(&(addr, port), endpoint)| WantedBackend { addr, port, local: endpoint.local, state: state(endpoint) })
-        .collect()
+    let serving = endpoints.iter().filter(|(_, _, endpoint)| endpoint.ready || endpoint.serving);
+    let mut backends = Vec::with_capacity(endpoints.len());
+    backends.extend(serving.map(|&(addr, port, endpoint)| WantedBackend {
+        addr,
+        port,
+        local: endpoint.local,
+        state: state(endpoint),
+    }));
+    backends
 }
 
 const fn is_last_resort(endpoint: &Endpoint) -> bool {

@@ -1,8 +1,9 @@
 //! Who claims which frontend, and who has it (S9).
 
+use crate::keys::KeyMap;
 use crate::table::Age;
 use proxy_common::abi::{FrontendKey, ServiceName};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 /// A claim; the lowest of a key's claims has it: the oldest, then by name.
@@ -12,10 +13,17 @@ pub struct Claim {
     name: Arc<ServiceName>,
 }
 
-/// All claims by key, those of a key in order.
+/// All claims by key.
 #[derive(Debug, Default)]
 pub struct Claims {
-    by_key: HashMap<FrontendKey, Vec<Claim>>,
+    by_key: KeyMap<FrontendKey, Queue>,
+}
+
+/// The claims of a key, in order: hardly any has more than one.
+#[derive(Debug)]
+struct Queue {
+    first: Claim,
+    others: Vec<Claim>,
 }
 
 impl Claim {
@@ -28,29 +36,40 @@ impl Claim {
 impl Claims {
     /// Who has the key.
     pub fn owner(&self, key: &FrontendKey) -> Option<&Arc<ServiceName>> {
-        self.by_key.get(key)?.first().map(|claim| &claim.name)
+        self.by_key.get(key).map(|queue| &queue.first.name)
     }
 
     /// Adds a claim; whose frontends change by that is put into `affected`.
-    pub fn add(&mut self, key: FrontendKey, claim: Claim, affected: &mut BTreeSet<Arc<ServiceName>>) {
-        let claims = self.by_key.entry(key).or_default();
-        if let Err(position) = claims.binary_search(&claim) {
-            if position == 0 {
-                affected.extend(claims.first().map(|claim| claim.name.clone()));
-            }
-            claims.insert(position, claim);
+    pub fn add(&mut self, key: FrontendKey, claim: Claim, affected: &mut Vec<Arc<ServiceName>>) {
+        match self.by_key.entry(key) {
+            Entry::Vacant(entry) => drop(entry.insert(Queue { first: claim, others: Vec::new() })),
+            Entry::Occupied(mut entry) => entry.get_mut().add(claim, affected),
         }
     }
 
     /// Takes a claim away; whose frontends change by that is put into `affected`.
-    pub fn remove(&mut self, key: &FrontendKey, claim: &Claim, affected: &mut BTreeSet<Arc<ServiceName>>) {
-        let Some(claims) = self.by_key.get_mut(key) else { return };
-        let Ok(position) = claims.binary_search(claim) else { return };
-        claims.remove(position);
-        match claims.first() {
-            None => drop(self.by_key.remove(key)),
-            Some(next) if position == 0 => drop(affected.insert(next.name.clone())),
-            Some(_) => {}
+    pub fn remove(&mut self, key: &FrontendKey, claim: &Claim, affected: &mut Vec<Arc<ServiceName>>) {
+        let Some(queue) = self.by_key.get_mut(key) else { return };
+        if queue.first != *claim {
+            queue.others.retain(|other| other != claim);
+        } else if queue.others.is_empty() {
+            self.by_key.remove(key);
+        } else {
+            queue.first = queue.others.remove(0);
+            affected.push(queue.first.name.clone());
+        }
+    }
+}
+
+impl Queue {
+    fn add(&mut self, claim: Claim, affected: &mut Vec<Arc<ServiceName>>) {
+        if claim < self.first {
+            affected.push(self.first.name.clone());
+            self.others.insert(0, std::mem::replace(&mut self.first, claim));
+        } else if claim != self.first
+            && let Err(position) = self.others.binary_search(&claim)
+        {
+            self.others.insert(position, claim);
         }
     }
 }

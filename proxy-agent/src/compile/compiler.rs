@@ -2,18 +2,19 @@
 
 use super::claims::{Claim, Claims};
 use super::ports::ports;
+use crate::keys::KeyMap;
 use crate::state::{RejectReason, Rejection, State};
 use crate::table::{Change, WantedService};
 use crate::watch::objects::{Kind, ObjectName};
 use proxy_common::abi::{FrontendKey, FrontendKind, ServiceName};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The wanted table as it was last given out, and what conflicts are settled by.
 #[derive(Debug, Default)]
 pub struct Compiler {
-    ports: HashMap<Arc<ServiceName>, Entry>,
-    by_service: HashMap<ObjectName, Vec<Arc<ServiceName>>>,
+    ports: KeyMap<Arc<ServiceName>, Box<Entry>>,
+    by_service: KeyMap<ObjectName, Vec<Arc<ServiceName>>>,
     claims: Claims,
     /// Service ports that lost a frontend to another.
     losers: BTreeSet<Arc<ServiceName>>,
@@ -47,12 +48,14 @@ struct Entry {
 impl Compiler {
     /// Compiles these Services.
     pub fn compile(&mut self, state: &State, dirty: &BTreeSet<ObjectName>) -> Compiled {
-        let (mut affected, mut compiled) = (BTreeSet::new(), Compiled::default());
+        let (mut affected, mut compiled) = (Vec::new(), Compiled::default());
         for name in dirty {
             self.compile_one(state, name, &mut affected, &mut compiled);
         }
-        for name in affected {
-            self.refresh(&name, &mut compiled);
+        affected.sort();
+        affected.dedup();
+        for name in &affected {
+            self.refresh(name, &mut compiled);
         }
         compiled.changes.sort_by_key(|change| matches!(change, Change::Set(_)));
         compiled
@@ -69,21 +72,15 @@ impl Compiler {
 
     /// The table as it was last given out.
     pub fn table(&self) -> impl Iterator<Item = WantedService> {
-        self.ports.values().filter(|entry| !entry.frontends.is_empty()).map(Entry::given)
+        self.ports.values().filter(|entry| !entry.frontends.is_empty()).map(|entry| entry.given())
     }
 
     fn taken(&self, entry: &Entry, key: FrontendKey) -> Rejection {
-        let owner = self.claims.owner(&key).and_then(|name| self.ports.get(name)).unwrap_or(entry);
+        let owner = self.claims.owner(&key).and_then(|name| self.ports.get(name)).map_or(entry, AsRef::as_ref);
         rejection(&entry.service, RejectReason::Taken { key, owner: owner.service.clone() })
     }
 
-    fn compile_one(
-        &mut self,
-        state: &State,
-        name: &ObjectName,
-        affected: &mut BTreeSet<Arc<ServiceName>>,
-        compiled: &mut Compiled,
-    ) {
+    fn compile_one(&mut self, state: &State, name: &ObjectName, affected: &mut Vec<Arc<ServiceName>>, compiled: &mut Compiled) {
         let mut rejected = Vec::new();
         let service = state.service(name);
         let wanted = service.map(|service| ports(state, name, service, &mut rejected)).unwrap_or_default();
@@ -103,12 +100,7 @@ impl Compiler {
         }
     }
 
-    fn set(
-        &mut self,
-        service: &ObjectName,
-        wanted: WantedService,
-        affected: &mut BTreeSet<Arc<ServiceName>>,
-    ) -> Arc<ServiceName> {
+    fn set(&mut self, service: &ObjectName, wanted: WantedService, affected: &mut Vec<Arc<ServiceName>>) -> Arc<ServiceName> {
         let before = self.ports.remove_entry(&wanted.name);
         let name = before.as_ref().map_or_else(|| Arc::new(wanted.name), |(key, _)| key.clone());
         let claim = Claim::new(wanted.age, &name);
@@ -125,12 +117,12 @@ impl Compiler {
         for (key, _) in &wanted.frontends {
             self.claims.add(*key, claim.clone(), affected);
         }
-        affected.insert(name.clone());
-        self.ports.insert(name.clone(), Entry { service: service.clone(), claim, wanted, frontends, stale, lost });
+        affected.push(name.clone());
+        self.ports.insert(name.clone(), Box::new(Entry { service: service.clone(), claim, wanted, frontends, stale, lost }));
         name
     }
 
-    fn remove(&mut self, name: &ServiceName, affected: &mut BTreeSet<Arc<ServiceName>>) -> Option<Change> {
+    fn remove(&mut self, name: &ServiceName, affected: &mut Vec<Arc<ServiceName>>) -> Option<Change> {
         let entry = self.ports.remove(name)?;
         self.losers.remove(name);
         for (key, _) in &entry.wanted.frontends {
@@ -141,14 +133,15 @@ impl Compiler {
 
     /// Gives a service port the frontends that are its own.
     fn refresh(&mut self, name: &Arc<ServiceName>, compiled: &mut Compiled) {
-        let Some(mut entry) = self.ports.remove(name) else { return };
+        let Some(entry) = self.ports.get_mut(name) else { return };
         let own = |(key, _): &(FrontendKey, FrontendKind)| self.claims.owner(key) == Some(name);
-        let (frontends, lost): (Vec<_>, Vec<_>) = entry.wanted.frontends.iter().copied().partition(own);
+        let claimed = &entry.wanted.frontends;
+        let (frontends, lost) =
+            if claimed.iter().all(own) { (claimed.clone(), Vec::new()) } else { claimed.iter().partition(|entry| own(entry)) };
         // The ports of a Service share what is left of its ClusterIP: one has it for all.
         let lost = lost.into_iter().filter(|(_, kind)| *kind != FrontendKind::CLUSTER_REST);
         let known = std::mem::replace(&mut entry.lost, lost.map(|(key, _)| key).collect());
-        let fresh = entry.lost.iter().filter(|key| !known.contains(key));
-        compiled.rejected.extend(fresh.map(|key| self.taken(&entry, *key)));
+        let fresh: Vec<FrontendKey> = entry.lost.iter().filter(|key| !known.contains(key)).copied().collect();
         if frontends != entry.frontends || (entry.stale && !frontends.is_empty()) {
             entry.frontends = frontends;
             entry.stale = entry.frontends.is_empty();
@@ -159,7 +152,9 @@ impl Compiler {
         } else {
             self.losers.insert(name.clone());
         }
-        self.ports.insert(name.clone(), entry);
+        if let Some(entry) = self.ports.get(name).filter(|_| !fresh.is_empty()) {
+            compiled.rejected.extend(fresh.into_iter().map(|key| self.taken(entry, key)));
+        }
     }
 }
 
@@ -170,6 +165,6 @@ fn rejection(service: &ObjectName, reason: RejectReason) -> Rejection {
 impl Entry {
     /// The service port with the frontends that it has.
     fn given(&self) -> WantedService {
-        WantedService { frontends: self.frontends.clone(), ..self.wanted.clone() }
+        self.wanted.with_frontends(&self.frontends)
     }
 }

@@ -6,7 +6,6 @@ use crate::state::{Policies, RejectReason, Service, ServicePort, State};
 use crate::table::{Age, WantedService};
 use crate::watch::objects::ObjectName;
 use proxy_common::abi::{Addr, Family, FrontendKey, FrontendKind, ServiceFlags, ServiceName};
-use std::collections::BTreeMap;
 
 /// Each port of the Service in each family that it exists in, with all frontends that it claims.
 pub fn ports(state: &State, name: &ObjectName, service: &Service, rejected: &mut Vec<RejectReason>) -> Vec<WantedService> {
@@ -56,11 +55,9 @@ fn flags(policies: Policies, endpoints: &Endpoints) -> ServiceFlags {
 /// the load balancer's addresses are stricter than those for externalIPs (S41, S42).
 fn frontends(service: &Service, port: &ServicePort, cluster_ip: Addr) -> Vec<(FrontendKey, FrontendKind)> {
     let family = cluster_ip.family();
-    let mut found = BTreeMap::new();
-    found.insert(FrontendKey::rest_of(cluster_ip), FrontendKind::CLUSTER_REST);
-    let mut claim = |addr, number, kind| {
-        found.entry(FrontendKey::new(addr, number, port.proto)).or_insert(kind);
-    };
+    let mut found = Vec::with_capacity(2);
+    found.push((FrontendKey::rest_of(cluster_ip), FrontendKind::CLUSTER_REST));
+    let mut claim = |addr, number, kind| found.push((FrontendKey::new(addr, number, port.proto), kind));
     claim(cluster_ip, port.port, FrontendKind::CLUSTER_IP);
     if let Some(number) = port.node_port {
         claim(family.any(), number, FrontendKind::NODE_PORT);
@@ -72,5 +69,8 @@ fn frontends(service: &Service, port: &ServicePort, cluster_ip: Addr) -> Vec<(Fr
     for addr in service.external_ips.iter().filter(of_family) {
         claim(*addr, port.port, FrontendKind::EXTERNAL_IP);
     }
-    found.into_iter().collect()
+    // Of one key the first counts: the sort is stable.
+    found.sort_by_key(|(key, _)| *key);
+    found.dedup_by_key(|(key, _)| *key);
+    found
 }

@@ -1,6 +1,6 @@
 //! What load balancers may ask of this node's endpoints (S49, S50), and what they would miss here. Read only.
 
-use super::service::{Service, ServicePort};
+use super::service::{Policies, Service, ServicePort};
 use super::store::State;
 use crate::watch::objects::ObjectName;
 use proxy_common::abi::{Addr, Family, Port};
@@ -44,6 +44,9 @@ impl State {
             let Some(service) = self.service(name).filter(|service| service.cluster_ip(family).is_some()) else {
                 return WithoutLocal::default();
             };
+            if service.policies == Policies::default() {
+                return WithoutLocal::default();
+            }
             let stranded = service.ports.iter().filter(|port| self.is_elsewhere(name, family, port));
             stranded.fold(WithoutLocal::default(), |count, port| WithoutLocal {
                 internal: count.internal + u64::from(service.policies.internal_local),

@@ -21,7 +21,7 @@ pub struct Slice {
     pub family: Family,
     /// The ports of every endpoint.
     pub ports: Vec<SlicePort>,
-    /// The endpoints, in the order of the slice.
+    /// The endpoints, sorted by address; of one address in the order of the slice.
     pub endpoints: Vec<Endpoint>,
 }
 
@@ -92,7 +92,10 @@ pub fn slice(object: &objects::EndpointSlice, node: &str, rejected: &mut Vec<Rej
 
 fn endpoints(raw: &[objects::Endpoint], family: Family, node: &str, rejected: &mut Vec<RejectReason>) -> Vec<Endpoint> {
     let mut known = vec![Arc::default()];
-    raw.iter().filter_map(|raw| endpoint(raw, family, node, &mut known, rejected)).collect()
+    let mut endpoints = Vec::with_capacity(raw.len());
+    endpoints.extend(raw.iter().filter_map(|raw| endpoint(raw, family, node, &mut known, rejected)));
+    endpoints.sort_by_key(|endpoint: &Endpoint| endpoint.addr);
+    endpoints
 }
 
 fn slice_port(raw: &objects::EndpointPort, rejected: &mut Vec<RejectReason>) -> Option<SlicePort> {

@@ -5,10 +5,12 @@ use super::rejection::{RejectReason, Rejection, summarise};
 use super::service::{self, Service};
 use super::service_cidr::{self, ServiceCidr, ServiceCidrs};
 use super::slice::{self, Slice};
+use super::slices::Slices;
 use super::unserved::UnservedSet;
+use crate::keys::KeyMap;
 use crate::watch::objects::{Kind, Object, ObjectName};
 use ipnet::IpNet;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -21,17 +23,14 @@ pub struct Taken {
     pub rejected: Vec<Rejection>,
 }
 
-/// The slices of one Service by name.
-pub type Slices = BTreeMap<Arc<str>, Slice>;
-
 /// All facts.
 #[derive(Debug, Default)]
 pub struct State {
     node_name: String,
-    services: HashMap<ObjectName, Service>,
-    slices: HashMap<ObjectName, Slices>,
+    services: KeyMap<ObjectName, Box<Service>>,
+    slices: KeyMap<ObjectName, Slices>,
     /// The Service of each slice.
-    homes: HashMap<ObjectName, ObjectName>,
+    homes: KeyMap<ObjectName, ObjectName>,
     node: NodeFacts,
     /// The addresses of this node's devices.
     device_addresses: Vec<IpAddr>,
@@ -75,7 +74,7 @@ impl State {
 
     /// A Service.
     pub fn service(&self, name: &ObjectName) -> Option<&Service> {
-        self.services.get(name)
+        self.services.get(name).map(AsRef::as_ref)
     }
 
     /// The slices of a Service.
@@ -142,11 +141,11 @@ impl State {
     }
 
     fn set_service(&mut self, name: &ObjectName, service: Option<Service>, dirty: &mut BTreeSet<ObjectName>) -> bool {
-        if self.services.get(name) == service.as_ref() {
+        if self.service(name) == service.as_ref() {
             return false;
         }
         match service {
-            Some(service) => self.services.insert(name.clone(), service),
+            Some(service) => self.services.insert(name.clone(), Box::new(service)),
             None => self.services.remove(name),
         };
         dirty.insert(name.clone());

@@ -4,13 +4,13 @@
 use super::Sync;
 use super::frontends::Frontends;
 use super::ids::Ids;
-use super::keys::KeyMap;
 use super::plan::{Held, InForce, Service};
 use super::range_sets::{self, RangeSets};
 use super::ranges::{self, Ranges};
 use super::retire::{Retired, Retirements};
 use super::space::Space;
 use super::write;
+use crate::keys::KeyMap;
 use crate::maps::{Capacity, MapError, Maps, Partial, Read};
 use bytemuck::Zeroable;
 use proxy_common::abi::{

@@ -2,12 +2,12 @@
 //! tables hold of it stays, and it is tried again when room comes back.
 
 use super::frontends::{Failure, Frontends};
-use super::keys::KeyMap;
 use super::plan::{self, Plan, Service};
 use super::report::{Applied, ChangeKind, Rejection, ServiceChange};
 use super::retire::{Retired, Retirements};
 use super::space::Space;
 use super::write;
+use crate::keys::KeyMap;
 use crate::maps::{GraceToken, MapError, MapName, Maps};
 use crate::table::{Age, Change, WantedService};
 use proxy_common::abi::{BackendId, BackendState, Frontend, FrontendKey, ServiceId, ServiceName, ServiceWord};
@@ -55,7 +55,7 @@ impl<M: Maps> Sync<M> {
     /// Makes the tables hold exactly what `all` sets: what else they hold goes. For the first full list, after which a service
     /// that went while no agent ran is gone.
     pub fn settle(&mut self, mut all: Vec<Change>) -> Applied {
-        if !self.services.is_empty() || !self.rejected.is_empty() {
+        if !self.holds_nothing() {
             let said: HashSet<&ServiceName> = all.iter().map(name_of).collect();
             self.rejected.retain(|name, _| said.contains(name));
             let gone = self.services.keys().filter(|name| !said.contains(name));
@@ -63,6 +63,11 @@ impl<M: Maps> Sync<M> {
             all.extend(gone);
         }
         self.apply(all)
+    }
+
+    /// Whether no service stands in the tables or waits for room in them.
+    pub fn holds_nothing(&self) -> bool {
+        self.services.is_empty() && self.rejected.is_empty()
     }
 
     /// If something was taken out since the last call: begin a grace period, and say [`Sync::grace_ended`] with this token when it

@@ -1,7 +1,7 @@
 //! Which service each frontend leads to. What comes goes in before what goes comes out, so that a frontend that moves from one
 //! service to another is served at every moment.
 
-use super::keys::KeyMap;
+use crate::keys::KeyMap;
 use crate::maps::{MapError, Maps, Partial};
 use proxy_common::abi::{Frontend, FrontendKey, FrontendKind, ServiceId};
 

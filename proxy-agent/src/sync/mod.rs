@@ -9,7 +9,6 @@ mod engine;
 mod expire;
 mod frontends;
 mod ids;
-mod keys;
 mod plan;
 mod range_sets;
 mod ranges;

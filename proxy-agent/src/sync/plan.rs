@@ -227,7 +227,8 @@ fn matched(held: &[Held], wanted: &[WantedBackend]) -> Matched {
 fn after(keeps: &[(Held, BackendState)], comes: &[(Held, Generation)]) -> Vec<Held> {
     let kept = keeps.iter().map(|(held, state)| Held { state: *state, sets: state.sets(), ..*held });
     let mut all: Vec<Held> = kept.chain(comes.iter().map(|(held, _)| *held)).collect();
-    all.sort_unstable_by_key(|held| (held.addr, held.port));
+    // Both are sorted: a sort that is stable merges them.
+    all.sort_by_key(|held| (held.addr, held.port));
     all
 }
 

@@ -4,12 +4,15 @@
 
 mod clock;
 mod connections;
+mod control;
 mod feeder;
 mod frame;
 mod frames;
 mod load;
 mod node;
+mod objects;
 mod packets;
+mod plane;
 mod tables;
 mod world;
 
@@ -42,6 +45,7 @@ fn try_main() -> Result<()> {
         "frames" => frames::measure(rounds)?,
         "connections" => connections::measure(rounds)?,
         "tables" => tables::measure(rounds)?,
+        "control" => control::measure(rounds, args.next().as_deref())?,
         other => bail!("no part is called {other}"),
     };
     println!("{}", serde_json::to_string(&Report { figures })?);

@@ -4,6 +4,7 @@
 use kube::core::ObjectMeta;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -28,6 +29,11 @@ pub struct ObjectName {
     pub namespace: Arc<str>,
     /// The name.
     pub name: Arc<str>,
+}
+
+thread_local! {
+    /// The namespace that a name was last made in.
+    static LAST_NAMESPACE: RefCell<Arc<str>> = RefCell::new(Arc::from(""));
 }
 
 /// The annotation that says when the change began which the slice controller wrote (§7).
@@ -70,9 +76,15 @@ impl fmt::Display for Kind {
 }
 
 impl ObjectName {
-    /// A name from its parts.
+    /// A name from its parts. Objects come namespace by namespace, so that those of one share its name.
     pub fn new(namespace: &str, name: &str) -> Self {
-        Self { namespace: namespace.into(), name: name.into() }
+        let shared = LAST_NAMESPACE.with_borrow_mut(|last| {
+            if **last != *namespace {
+                *last = namespace.into();
+            }
+            last.clone()
+        });
+        Self { namespace: shared, name: name.into() }
     }
 
     pub(crate) fn of(meta: &ObjectMeta) -> Self {

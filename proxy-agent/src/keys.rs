@@ -1,5 +1,5 @@
-//! Hash maps whose keys are a name of 196 bytes or an address. The standard hasher takes as long for such a name as writing a
-//! backend does; this one folds eight bytes at a time into a secret that each process draws anew, so that nobody who may name
+//! Hash maps whose keys are names or addresses. The standard hasher takes as long for a service port's name, 196 bytes, as writing
+//! a backend does; this one folds eight bytes at a time into a secret that each process draws anew, so that nobody who may name
 //! Services can aim at one bucket.
 
 use std::collections::HashMap;

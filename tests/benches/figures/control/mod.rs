@@ -1,0 +1,27 @@
+//! The control plane: from an event to the flip, and from a start to the last flip; without an agent, and with one that follows a
+//! real API server.
+
+mod cold;
+mod growth;
+mod rolling;
+
+use anyhow::Result;
+use sluice_tests::Rig;
+use sluice_tests::bench::Figure;
+
+/// Measures everything, or the part named `only`, in `rounds` rounds.
+pub fn measure(rounds: usize, only: Option<&str>) -> Result<Vec<Figure>> {
+    let rig = Rig::new("bench-control")?;
+    let wanted = |part: &str| only.is_none_or(|only| only == part);
+    let mut figures = Vec::new();
+    if wanted("cold") {
+        figures.extend(cold::measure(&rig, rounds)?);
+    }
+    if wanted("rolling") {
+        figures.extend(rolling::measure(&rig, rounds)?);
+    }
+    if wanted("growth") {
+        figures.extend(growth::measure(rounds)?);
+    }
+    Ok(figures)
+}
