@@ -1,6 +1,8 @@
 //! Sources and tables that fail at once, in random sequences: whatever happens on the way, nothing panics, and once the source has told
 //! all and the tables take what they are given, the table is the one that a compile from nothing gives and the maps hold it.
 
+#[path = "random/cidrs.rs"]
+mod cidrs;
 #[path = "random/objects.rs"]
 mod objects;
 #[path = "random/source.rs"]

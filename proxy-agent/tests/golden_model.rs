@@ -1,10 +1,13 @@
 //! Random sequences of object changes. After each step the table, kept up to date change by change, equals the one that a new
 //! control plane compiles from the objects that are left, told in another order; and each frontend stands in one service.
 
+#[path = "random/cidrs.rs"]
+mod cidrs;
 #[path = "random/objects.rs"]
 mod objects;
 
-use objects::{meta, node, service, service_cidr, slice};
+use cidrs::service_cidr;
+use objects::{meta, node, service, slice};
 use proptest::prelude::*;
 use proxy_agent::control::Control;
 use proxy_agent::table::{Change, WantedService};

@@ -6,11 +6,12 @@ use kube::core::ObjectMeta;
 use proptest::prelude::*;
 use proxy_agent::watch::objects::{
     Conditions, Endpoint, EndpointPort, EndpointSlice, Hint, Hints, LoadBalancerIngress, LoadBalancerStatus, Node, Object,
-    Service, ServiceCidr, ServiceCidrSpec, ServicePort, ServiceSpec, ServiceStatus,
+    Service, ServicePort, ServiceSpec, ServiceStatus,
 };
 use std::collections::BTreeMap;
 
-fn text(choices: &'static [&'static str]) -> impl Strategy<Value = String> {
+/// One of these words.
+pub fn text(choices: &'static [&'static str]) -> impl Strategy<Value = String> {
     prop::sample::select(choices).prop_map(str::to_owned)
 }
 
@@ -117,15 +118,6 @@ pub fn node() -> impl Strategy<Value = Object> {
         let labels = zone.map(|zone| BTreeMap::from([("topology.kubernetes.io/zone".to_owned(), zone)]));
         let metadata = ObjectMeta { name: Some(name), labels, ..ObjectMeta::default() };
         Object::Node(Node { metadata, ..Node::default() })
-    })
-}
-
-/// A ServiceCIDR.
-pub fn service_cidr() -> impl Strategy<Value = Object> {
-    let prefix = text(&["10.96.0.0/16", "10.96.128.0/17", "fd00::/112", "0.0.0.0/0", "x"]);
-    (text(&["kubernetes", "more"]), prop::collection::vec(prefix, 0..3)).prop_map(|(name, cidrs)| {
-        let metadata = ObjectMeta { name: Some(name), ..ObjectMeta::default() };
-        Object::ServiceCidr(ServiceCidr { metadata, spec: ServiceCidrSpec { cidrs } })
     })
 }
 

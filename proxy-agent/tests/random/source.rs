@@ -2,7 +2,8 @@
 //! itself, mixes the kinds, breaks lists off, misses what happens while it is away, tells of what nobody knew, and has troubles.
 //! In the end it has told all.
 
-use super::objects::{node, service, service_cidr, slice};
+use super::cidrs::service_cidr;
+use super::objects::{node, service, slice};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proxy_agent::watch::objects::{Kind, Object, ObjectName};

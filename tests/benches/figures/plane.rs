@@ -28,14 +28,8 @@ impl<M: Maps> Plane<M> {
 
     /// Takes in both lists and puts all in force, as the agent does after its start.
     pub fn list(&mut self, lists: [Vec<Event>; 2]) -> Applied {
-        let t0 = Instant::now();
         take_in(&mut self.control, lists);
-        let t1 = Instant::now();
-        let changes = self.control.take_changes();
-        let t2 = Instant::now();
-        let applied = self.tables.apply(changes);
-        eprintln!("STAGES in {:?} compile {:?} apply {:?}", t1 - t0, t2 - t1, t2.elapsed());
-        applied
+        self.tables.apply(self.control.take_changes())
     }
 
     /// Takes in one event and puts in force what it changes: milliseconds.

@@ -3,7 +3,7 @@
 //! Invariant: its rules and the settings it writes are those of the node's namespace and end with it.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,11 +14,17 @@ use crate::cluster::Host;
 use crate::controlplane::ControlPlane;
 use crate::controlplane::daemon::Daemon;
 use crate::controlplane::programs::program;
+use crate::http;
+use crate::metrics::Metrics;
 use crate::netns::Netns;
 use crate::wait;
 
 /// From the start of the process to the last rule, on two busy cores; it is 2 s on idle ones.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// With 10,000 Services its first rules take a minute on busy cores.
+const LONG: Duration = Duration::from_secs(600);
+const METRICS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 10_249);
+const SYNCED: &str = "kubeproxy_sync_proxy_rules_last_timestamp_seconds";
 const TABLE: [&str; 5] = ["--numeric", "list", "table", "ip", "kube-proxy"];
 
 /// A running kube-proxy. Dropping it ends the process; its rules stay as long as the node.
@@ -38,6 +44,17 @@ impl KubeProxy {
         let arguments = [format!("--config={}", config.display())];
         let daemon = Daemon::start(node.netns(), &folder, "kube-proxy", &program("kube-proxy")?, &arguments)?;
         Ok(Self { daemon, netns: node.netns().clone() })
+    }
+
+    /// Waits until all that it has listed is in its rules, IPv4, for the first time.
+    pub fn wait_synced(&mut self) -> Result<()> {
+        wait::until(LONG, "kube-proxy to write its first rules", || {
+            if let Err(error) = self.daemon.check() {
+                return Some(Err(error));
+            }
+            let page = http::get(&self.netns, METRICS, "/metrics").ok()?;
+            (Metrics::parse(&page.body).sum(SYNCED, &["ip_family=\"IPv4\""]) > 0.0).then_some(Ok(()))
+        })?
     }
 
     /// Waits until the rules lead a NodePort, IPv4, to this endpoint. A SYN sent before that leaves a conntrack entry that

@@ -30,6 +30,8 @@ enum Part {
     Packets,
     /// What a change of the tables costs
     Tables,
+    /// What an event costs from a slice to the flip, starts, memory; with a real API server and kube-proxy beside it
+    Control,
     /// How many frames a second XDP turns round
     Frames,
     /// What a connection costs, with Sluice and with kube-proxy
@@ -41,6 +43,7 @@ impl Part {
         match self {
             Self::Packets => "packets",
             Self::Tables => "tables",
+            Self::Control => "control",
             Self::Frames => "frames",
             Self::Connections => "connections",
         }
@@ -49,7 +52,7 @@ impl Part {
     fn rounds(self) -> usize {
         match self {
             Self::Packets => 60,
-            Self::Tables => 9,
+            Self::Tables | Self::Control => 9,
             Self::Frames | Self::Connections => 40,
         }
     }
@@ -58,7 +61,7 @@ impl Part {
 /// Measures, prints the table and writes `target/bench.json`.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let parts = if options.parts.is_empty() { Part::value_variants() } else { &options.parts };
-    let bench = prepare::build(parts.contains(&Part::Connections))?;
+    let bench = prepare::build(parts.iter().any(|part| matches!(part, Part::Connections | Part::Control)))?;
     let mut report = Report::default();
     println!("{}", table::head());
     for part in parts {

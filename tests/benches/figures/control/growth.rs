@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use proxy_agent::maps::{Capacity, FaultyMaps, MemoryMaps};
 use proxy_agent::watch::Event;
 use proxy_agent::watch::objects::{Kind, ObjectName};
-use sluice_tests::bench::{Figure, Target, median};
+use sluice_tests::bench::{Figure, Target};
 
 use crate::objects::{self, From, Size};
 use crate::plane::Plane;
@@ -42,7 +42,14 @@ pub fn measure(rounds: usize) -> Result<Vec<Figure>> {
 
 /// The cost of each kind of event, in each turn.
 fn rounds_over(size: Size, rounds: usize) -> Result<Vec<Vec<Cost>>> {
-    let capacity = Capacity { services: ROOM / 4, frontends: ROOM, backends: ROOM, slots: ROOM, descriptors: ROOM / 2, ..Capacity::for_memory(0) };
+    let capacity = Capacity {
+        services: ROOM / 4,
+        frontends: ROOM,
+        backends: ROOM,
+        slots: ROOM,
+        descriptors: ROOM / 2,
+        ..Capacity::for_memory(0)
+    };
     let mut plane = Plane::over(FaultyMaps::new(MemoryMaps::new(capacity)))?;
     let applied = plane.list(size.lists()?);
     ensure!(applied.rejected.is_empty() && applied.flips == size.services, "not all Services were written");

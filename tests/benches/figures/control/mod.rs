@@ -3,7 +3,9 @@
 
 mod cold;
 mod growth;
+mod real;
 mod rolling;
+mod watcher;
 
 use anyhow::Result;
 use sluice_tests::Rig;
@@ -22,6 +24,9 @@ pub fn measure(rounds: usize, only: Option<&str>) -> Result<Vec<Figure>> {
     }
     if wanted("growth") {
         figures.extend(growth::measure(rounds)?);
+    }
+    if wanted("real") {
+        figures.extend(real::measure()?);
     }
     Ok(figures)
 }
