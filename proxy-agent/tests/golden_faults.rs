@@ -148,7 +148,7 @@ fn held(sync: &Sync<FaultyMaps<MemoryMaps>>) -> Table {
             WantedBackend { addr: held.addr, port: held.port, local: held.local, state: held.state }
         });
         let wanted = WantedService::new(view.name, view.frontends, backends.collect());
-        (view.name, WantedService { flags: view.flags, affinity: view.affinity, ..wanted })
+        (view.name, WantedService { flags: view.flags, affinity: view.affinity, sources: view.sources, ..wanted })
     });
     views.collect()
 }
