@@ -272,7 +272,7 @@ impl App {
             let result = self.node.retry();
             self.note(result);
         }
-        if self.program.sync.rejected().next().is_some() {
+        if self.program.sync.has_failures() {
             self.program.retry();
         }
     }

@@ -82,11 +82,21 @@ impl<M: Maps> Sync<M> {
         let free = self.retired.ended(token);
         let any = !free.is_empty();
         self.release(free);
-        if any { self.retry() } else { Applied::default() }
+        if any { self.retry_rejected() } else { Applied::default() }
     }
 
-    /// Tries again what was rejected.
+    /// Whether something failed that is to be tried again.
+    pub fn has_failures(&self) -> bool {
+        !self.rejected.is_empty() || self.retired.has_put_off()
+    }
+
+    /// Tries again what failed.
     pub fn retry(&mut self) -> Applied {
+        self.retired.urge();
+        self.retry_rejected()
+    }
+
+    fn retry_rejected(&mut self) -> Applied {
         self.apply(self.rejected_changes())
     }
 

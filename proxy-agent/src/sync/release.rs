@@ -41,7 +41,7 @@ impl<M: Maps> Sync<M> {
             Ok(()) => self.space.sources.give(set),
             Err(Partial { error, .. }) => {
                 tracing::warn!(%error, "a set of source ranges cannot be taken out yet");
-                self.retired.push(Retired::Sources(set));
+                self.retired.put_off(Retired::Sources(set));
             }
         }
     }
@@ -54,7 +54,7 @@ impl<M: Maps> Sync<M> {
                 Ok(()) => rest.len(),
                 Err(Partial { done, error }) => {
                     tracing::warn!(%error, "a service's id cannot be freed yet");
-                    self.retired.push(Retired::Service(rest[done]));
+                    self.retired.put_off(Retired::Service(rest[done]));
                     done
                 }
             };

@@ -5,6 +5,7 @@ use super::Sync;
 use super::engine::Round;
 use super::plan;
 use super::report::Applied;
+use super::retire::Retired;
 use crate::maps::{MapError, Maps};
 use crate::table::Change;
 use proxy_common::abi::{FrontendKey, FrontendKind, RangeSet, ServiceId, SourceRange};
@@ -47,7 +48,9 @@ impl<M: Maps> Sync<M> {
         let Some(at) = round.steps.iter().position(|step| step.plan.id == id) else { return };
         let step = round.steps.remove(at);
         plan::undo(&mut self.space, &step.plan);
-        self.retired.push_sources(step.plan.sources().1);
+        if step.plan.sources().1 != RangeSet::NONE {
+            self.retired.put_off(Retired::Sources(step.plan.sources().1));
+        }
         round.comes.retain(|(_, frontend)| frontend.service != id);
         round.goes.retain(|(_, service)| *service != id);
         self.reject(Change::Set(step.wanted), error, applied);

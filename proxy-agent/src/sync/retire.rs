@@ -20,10 +20,11 @@ pub enum Retired {
     Service(ServiceId),
 }
 
-/// What waits: `open` for a grace period to begin, the rest for theirs to end.
+/// What waits: `open` for a grace period to begin, `put_off` for the next that begins for another reason, the rest for theirs to end.
 #[derive(Clone, Debug, Default)]
 pub struct Retirements {
     open: Vec<Retired>,
+    put_off: Vec<Retired>,
     waiting: VecDeque<(GraceToken, Vec<Retired>)>,
     last: GraceToken,
 }
@@ -41,11 +42,28 @@ impl Retirements {
         }
     }
 
+    /// Takes note of something that the tables keep, or that only a failure brought there: by itself it begins no grace period, so
+    /// that what fails again and again is tried at the pace of other changes and of [`Self::urge`].
+    pub fn put_off(&mut self, retired: Retired) {
+        self.put_off.push(retired);
+    }
+
+    /// Whether anything was put off.
+    pub const fn has_put_off(&self) -> bool {
+        !self.put_off.is_empty()
+    }
+
+    /// What was put off is due.
+    pub fn urge(&mut self) {
+        self.open.append(&mut self.put_off);
+    }
+
     /// Names all that was retired so far, for a grace period to begin.
     pub fn seal(&mut self) -> Option<GraceToken> {
         if self.open.is_empty() {
             return None;
         }
+        self.urge();
         self.last.0 += 1;
         self.waiting.push_back((self.last, std::mem::take(&mut self.open)));
         Some(self.last)
@@ -67,6 +85,6 @@ impl Retirements {
 
     /// How much waits.
     pub fn len(&self) -> usize {
-        self.open.len() + self.waiting.iter().map(|(_, batch)| batch.len()).sum::<usize>()
+        self.open.len() + self.put_off.len() + self.waiting.iter().map(|(_, batch)| batch.len()).sum::<usize>()
     }
 }

@@ -108,6 +108,28 @@ fn s24_a_full_table_of_ranges_leaves_a_service_as_it_is_and_lets_no_new_one_in()
 }
 
 #[test]
+fn what_fails_again_and_again_begins_no_grace_period_by_itself() {
+    let mut written = 0;
+    let refuse = move |map, _| {
+        written += u32::from(map == MapName::SourceRanges);
+        (map == MapName::SourceRanges && written.is_multiple_of(2)).then_some(Errno::ENOMEM)
+    };
+    let (mut sync, _) = Sync::adopt(FaultyMaps::new(MemoryMaps::new(ROOMY)).refusing(refuse)).expect("nothing is removed");
+    let mut model = Model::default();
+    let applied = sync.apply(model.step(vec![(1, restricted(1, &[1, 2]))]));
+    assert_eq!((applied.rejected.len(), sync.has_failures()), (1, true), "half of a set was written");
+    for _ in 0..3 {
+        let token = {
+            sync.retry();
+            sync.retired_pending()
+        }
+        .expect("what was put off is due");
+        sync.grace_ended(token);
+        assert_eq!(sync.retired_pending(), None, "it failed again, and waits");
+    }
+}
+
+#[test]
 fn s24_a_load_balancers_address_that_stays_keeps_its_service_as_it_was() {
     let refuse = |map, _| (map == MapName::Frontends).then_some(Errno::ENOMEM);
     let mut model = Model::default();
