@@ -1,5 +1,5 @@
-//! S5 to S9 and S15 to S19 once more, written as naively as the text reads: for random objects the table holds the sets that this
-//! oracle finds.
+//! S2 to S9 and S15 to S19 once more, written as naively as the text reads: for random objects the table holds the service ports and
+//! the sets that this oracle finds.
 
 #[path = "random/objects.rs"]
 mod objects;
@@ -132,6 +132,38 @@ fn has_outer(service: &Service, family: Family) -> bool {
     texts.any(|text| text.parse().is_ok_and(|ip: IpAddr| ip.is_ipv4() == (family == Family::V4) && !ip.is_loopback()))
 }
 
+/// Names of ports that must stand in the table in this family: those of a ClusterIP that no other Service names, whose number is
+/// their own. (What others contest is for S9's tests.)
+fn uncontested<'a>(service: &'a Service, all: &[&Service], family: Family) -> Vec<(&'a str, &'a str)> {
+    let labels = service.metadata.labels.clone().unwrap_or_default();
+    if labels.contains_key("service.kubernetes.io/service-proxy-name") || service.spec.service_type == "ExternalName" {
+        return Vec::new();
+    }
+    let valid = |text: &&String| {
+        text.parse().is_ok_and(|ip: IpAddr| ip.is_ipv4() == (family == Family::V4) && !ip.is_loopback() && !ip.is_unspecified())
+    };
+    let Some(address) = service.spec.cluster_ips.iter().find(valid) else { return Vec::new() };
+    let names = |other: &&Service| {
+        let ingress = other.status.load_balancer.ingress.iter().map(|ingress| &ingress.ip);
+        other.spec.cluster_ips.iter().chain(&other.spec.external_ips).chain(ingress).any(|text| text == address)
+    };
+    if all.iter().filter(|other| other.metadata.name != service.metadata.name).any(names) {
+        return Vec::new();
+    }
+    let ports: Vec<&ServicePort> =
+        service.spec.ports.iter().filter(|port| port.port > 0 && is_served(&port.protocol)).collect();
+    let alone = |port: &&&ServicePort| {
+        let same =
+            |other: &&&ServicePort| other.protocol == port.protocol && (other.port, &other.name) != (port.port, &port.name);
+        !ports.iter().filter(same).any(|other| other.port == port.port || other.name == port.name)
+    };
+    ports.iter().filter(alone).map(|port| (port.name.as_str(), port.protocol.as_str())).collect()
+}
+
+fn is_served(protocol: &str) -> bool {
+    ["TCP", "UDP"].contains(&protocol)
+}
+
 fn found(wanted: &WantedService) -> Expected {
     let address = |backend: &WantedBackend| SocketAddr::new(backend.addr.into(), backend.port.number());
     let set = |set| wanted.backends.iter().filter(|backend| backend.state.has(set)).map(address).collect();
@@ -166,6 +198,20 @@ proptest! {
             _ => None,
         });
         let zone = zone.map(String::as_str).filter(|zone| !zone.is_empty());
+        let services: Vec<&Service> = last.values().filter_map(|object| match object {
+            Object::Service(service) => Some(service),
+            _ => None,
+        }).collect();
+        for (service, family) in services.iter().flat_map(|service| [Family::V4, Family::V6].map(|family| (*service, family))) {
+            for (port, proto) in uncontested(service, &services, family) {
+                let stands = control.table().any(|wanted| {
+                    let name = wanted.name;
+                    let of_service = Some(name.name()) == service.metadata.name.as_deref() && name.family() == family;
+                    of_service && (name.port(), name.proto.name()) == (port, Some(proto))
+                });
+                prop_assert!(stands, "port {:?} {} {:?} of {:?} is missing", port, proto, family, service);
+            }
+        }
         for wanted in control.table() {
             let service = last.values().find_map(|object| match object {
                 Object::Service(service) if service.metadata.name.as_deref() == Some(wanted.name.name()) => Some(service),

@@ -3,6 +3,8 @@
 
 #[path = "random/cidrs.rs"]
 mod cidrs;
+#[path = "random/held.rs"]
+mod held;
 #[path = "random/objects.rs"]
 mod objects;
 #[path = "random/source.rs"]
@@ -11,9 +13,9 @@ mod source;
 use nix::errno::Errno;
 use proptest::prelude::*;
 use proxy_agent::control::Control;
-use proxy_agent::maps::{Capacity, FaultyMaps, MemoryMaps, services};
+use proxy_agent::maps::{Capacity, FaultyMaps, MemoryMaps};
 use proxy_agent::sync::Sync;
-use proxy_agent::table::{Change, WantedBackend, WantedService};
+use proxy_agent::table::{Change, WantedService};
 use proxy_agent::watch::{Event, Source};
 use proxy_common::abi::ServiceName;
 use source::{Faulty, Objects, Step, step};
@@ -109,7 +111,7 @@ impl Agent {
         assert_eq!(self.control.table().map(|service| service.name).collect::<Vec<_>>().len(), wanted.len());
         assert!(self.control.troubles().is_empty());
         assert_eq!(self.sync.rejected().collect::<Vec<_>>(), []);
-        assert_eq!(held(&self.sync), wanted.into_iter().map(ageless).collect());
+        assert_eq!(held::held(self.sync.maps()), wanted.into_iter().map(ageless).collect());
     }
 }
 
@@ -138,19 +140,6 @@ fn put(table: &mut Table, change: Change) {
 fn ageless((name, service): (ServiceName, WantedService)) -> (ServiceName, WantedService) {
     let age = WantedService::new(name, Vec::new(), Vec::new()).age;
     (name, WantedService { age, ..service })
-}
-
-/// The maps, read back into the form of the wanted table.
-fn held(sync: &Sync<FaultyMaps<MemoryMaps>>) -> Table {
-    let views = services(sync.maps()).unwrap().into_iter().map(|view| {
-        let backends = view.backends.iter().map(|held| {
-            assert_eq!(held.sets, held.state.sets(), "state and sets of {:?}", held.addr);
-            WantedBackend { addr: held.addr, port: held.port, local: held.local, state: held.state }
-        });
-        let wanted = WantedService::new(view.name, view.frontends, backends.collect());
-        (view.name, WantedService { flags: view.flags, affinity: view.affinity, sources: view.sources, ..wanted })
-    });
-    views.collect()
 }
 
 /// One step in so many is followed by the death of the agent.

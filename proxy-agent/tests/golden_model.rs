@@ -1,21 +1,41 @@
 //! Random sequences of object changes. After each step the table, kept up to date change by change, equals the one that a new
-//! control plane compiles from the objects that are left, told in another order; and each frontend stands in one service.
+//! control plane compiles from the objects that are left, told in another order; the maps hold it; and each frontend stands in one service.
 
 #[path = "random/cidrs.rs"]
 mod cidrs;
+#[path = "random/held.rs"]
+mod held;
 #[path = "random/objects.rs"]
 mod objects;
 
 use cidrs::service_cidr;
+use held::held;
 use objects::{meta, node, service, slice};
 use proptest::prelude::*;
 use proxy_agent::control::Control;
-use proxy_agent::table::{Change, WantedService};
+use proxy_agent::maps::{Capacity, MemoryMaps};
+use proxy_agent::sync::Sync;
+use proxy_agent::table::{Age, Change, WantedService};
 use proxy_agent::watch::Event;
 use proxy_agent::watch::objects::{Kind, Object, ObjectName, Service, ServicePort, ServiceSpec};
 use proxy_common::abi::ServiceName;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Instant;
+
+/// Enough for all objects that there can be.
+const ROOMY: Capacity = Capacity {
+    services: 128,
+    frontends: 512,
+    backends: 1024,
+    slots: 4096,
+    descriptors: 512,
+    source_ranges: 512,
+    flows: 0,
+    flows_spill: 0,
+    flows_any: 0,
+    flows_any_spill: 0,
+    udp_peers: 0,
+};
 
 /// What happens in one step.
 #[derive(Clone, Debug)]
@@ -53,6 +73,18 @@ fn from_nothing<'a>(objects: impl Iterator<Item = &'a Object>) -> (Control, BTre
     let mut table = BTreeMap::new();
     put(&mut table, changes);
     (control, table)
+}
+
+/// Puts what changed in force: in the table, and in the maps, which then hold the same.
+fn take(control: &mut Control, table: &mut BTreeMap<ServiceName, WantedService>, sync: &mut Sync<MemoryMaps>) {
+    let changes = control.take_changes();
+    assert!(sync.apply(changes.clone()).rejected.is_empty());
+    if let Some(token) = sync.retired_pending() {
+        sync.grace_ended(token);
+    }
+    put(table, changes);
+    let ageless = table.iter().map(|(name, service)| (*name, WantedService { age: Age::from(None), ..service.clone() }));
+    assert_eq!(held(sync.maps()), ageless.collect());
 }
 
 /// Puts changes in force; each must make a difference.
@@ -95,6 +127,7 @@ proptest! {
     #[test]
     fn incremental_equals_from_nothing(steps in prop::collection::vec(step(), 1..60)) {
         let (mut control, mut table, mut objects) = (started(), BTreeMap::new(), BTreeMap::new());
+        let (mut sync, _) = Sync::adopt(MemoryMaps::new(ROOMY)).unwrap();
         for step in steps {
             match step {
                 Step::Apply(object) => {
@@ -108,12 +141,12 @@ proptest! {
                 }
                 Step::Delete(_) => {}
                 Step::Take => {
-                    put(&mut table, control.take_changes());
+                    take(&mut control, &mut table, &mut sync);
                     check(&mut control, &table, &objects);
                 }
             }
         }
-        put(&mut table, control.take_changes());
+        take(&mut control, &mut table, &mut sync);
         check(&mut control, &table, &objects);
     }
 }
