@@ -4,6 +4,7 @@
 //! proportional to what that event changed.
 
 use crate::compile::Compiler;
+use crate::config::Algorithm;
 use crate::state::{HealthCheck, NodeFacts, Rejection, State, UnservedSet, WithoutLocal};
 use crate::table::{Change, WantedService};
 use crate::watch::objects::{Kind, Object, ObjectName};
@@ -94,6 +95,12 @@ impl Control {
             pending: Pending::default(),
             counts: Counts::default(),
         }
+    }
+
+    /// The same, where Services that name no algorithm have this one (S20).
+    #[must_use]
+    pub fn with_algorithm(self, algorithm: Algorithm) -> Self {
+        Self { state: self.state.with_algorithm(algorithm), ..self }
     }
 
     /// Takes in an event that came at `now`.

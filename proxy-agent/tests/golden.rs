@@ -219,6 +219,7 @@ fn service(service: &WantedService) -> String {
     for (flag, line) in [
         (ServiceFlags::INTERNAL_LOCAL, "  internal traffic: Local set\n"),
         (ServiceFlags::EXTERNAL_LOCAL, "  external traffic: Local set\n"),
+        (ServiceFlags::MAGLEV, "  algorithm: maglev\n"),
     ] {
         text += if flags.has(flag) { line } else { "" };
     }

@@ -133,7 +133,7 @@ impl App {
         let notices = tasks.notify(&config);
         let servers = HealthServers::new(config.node_name.clone(), health.clone());
         let health_addresses = node.health_addresses();
-        let mut control = Control::new(&config.node_name);
+        let mut control = Control::new(&config.node_name).with_algorithm(config.algorithm);
         control.set_device_addresses(node.addresses());
         let program = Program::new(control, sync, move |token| grace.begin(token), health.clone(), metrics.clone(), fault);
         let inputs = Inputs::new(&config, node.cgroup(), listening);

@@ -1,5 +1,6 @@
 //! What the views of the tables look like in rows and in JSON: addresses and words where maps have bytes and bits.
 
+use crate::config::Algorithm;
 use crate::maps::{BackendView, ServiceView};
 use ipnet::IpNet;
 use proxy_common::abi::{Addr, BackendState, Family, FrontendKey, FrontendKind, Port, Proto, ServiceFlags, ServiceName};
@@ -35,6 +36,8 @@ pub struct ServiceRow {
     pub internal_traffic_policy: &'static str,
     /// `Cluster` or `Local`.
     pub external_traffic_policy: &'static str,
+    /// `random` or `maglev`.
+    pub algorithm: &'static str,
     /// How long a client keeps its endpoint, in seconds; 0 = not at all.
     pub affinity_seconds: u32,
     /// Prefixes that may dial its load balancer's addresses; none if everybody may.
@@ -154,6 +157,7 @@ impl From<&ServiceView> for ServiceRow {
             id: view.id.0,
             internal_traffic_policy: policy(ServiceFlags::INTERNAL_LOCAL),
             external_traffic_policy: policy(ServiceFlags::EXTERNAL_LOCAL),
+            algorithm: if view.flags.has(ServiceFlags::MAGLEV) { Algorithm::Maglev } else { Algorithm::Random }.as_str(),
             affinity_seconds: view.affinity,
             source_ranges: view.sources.clone(),
             frontends,

@@ -4,6 +4,7 @@ use super::filter::ServiceFilter;
 use super::instance::{self, LookArgs, LookError};
 use super::output::{Format, Value, columns, duration, lines, print, print_json, terminal_width};
 use super::rows::{BackendWord, ServiceRow};
+use crate::config::Algorithm;
 use crate::maps::{MapError, Reader, ServiceView};
 use crate::serve::report::{Rejection, Report, Unserved};
 use anyhow::Context;
@@ -209,7 +210,8 @@ fn policies(entry: &Entry) -> String {
         named.into_iter().filter(|(_, policy)| *policy != "Cluster").map(|(kind, policy)| format!("{kind} {policy}"));
     let seconds = entry.row.affinity_seconds;
     let affinity = (seconds > 0).then(|| format!("affinity {}", duration(u64::from(seconds) * 1000)));
-    lines(policies.chain(affinity).chain(sources(entry)))
+    let algorithm = Some(entry.row.algorithm).filter(|name| *name != Algorithm::default().as_str()).map(str::to_owned);
+    lines(policies.chain(affinity).chain(algorithm).chain(sources(entry)))
 }
 
 /// Who may dial the load balancer's addresses, if not everybody may.

@@ -70,6 +70,14 @@ impl Fixture {
         self.maps.set_descriptor(id, Descriptor { local, flags, affinity: 10_800_000, ..held });
     }
 
+    /// Its endpoints are chosen by client: the first slot's backend has the second, too.
+    fn choose_by_client(&mut self, id: u32) {
+        let held = self.maps.descriptor(id);
+        let cluster = SlotRange { first: held.first, count: 2 };
+        self.maps.set_slot(held.first + 1, self.maps.slot(held.first));
+        self.maps.set_descriptor(id, Descriptor { room: 2, cluster, flags: held.flags.with(ServiceFlags::MAGLEV), ..held });
+    }
+
     /// Its load balancer is for these sources alone.
     fn restrict(&mut self, id: u32, sources: &[&str]) {
         let set = RangeSet(id);
@@ -124,6 +132,7 @@ fn cluster() -> Fixture {
         &[("10.96.0.10:53", CLUSTER_IP)],
         &[("10.244.1.2:53", true, true)],
     );
+    fixture.choose_by_client(3);
     fixture.add(4, name("vote", "db", "", Proto::TCP, Family::V4), &[("10.96.44.1:5432", CLUSTER_IP)], &[]);
     fixture
 }

@@ -2,6 +2,7 @@
 
 use super::backends::{Endpoints, Needed, any_usable, backends, endpoints};
 use super::sources::sources;
+use crate::config::Algorithm;
 use crate::state::{Policies, RejectReason, Service, ServicePort, State};
 use crate::table::{Age, WantedService};
 use crate::watch::objects::ObjectName;
@@ -24,7 +25,7 @@ pub fn ports(state: &State, name: &ObjectName, service: &Service, rejected: &mut
             wanted.push(WantedService {
                 name: key,
                 age: Age::from(service.created),
-                flags: flags(service.policies, &endpoints),
+                flags: flags(service.policies, &endpoints).with(algorithm(state, service)),
                 affinity: service.affinity,
                 sources: sources(state, service, family, &frontends),
                 backends: backends(&endpoints, needed(service.policies, &frontends), zone),
@@ -49,6 +50,10 @@ fn flags(policies: Policies, endpoints: &Endpoints) -> ServiceFlags {
         .when(any_usable(endpoints))
         .with(ServiceFlags::INTERNAL_LOCAL.when(policies.internal_local))
         .with(ServiceFlags::EXTERNAL_LOCAL.when(policies.external_local))
+}
+
+fn algorithm(state: &State, service: &Service) -> ServiceFlags {
+    ServiceFlags::MAGLEV.when(service.algorithm.unwrap_or(state.algorithm()) == Algorithm::Maglev)
 }
 
 /// All that clients dial, sorted. An address that a Service names as several kinds is of the one with the stricter rules: those for

@@ -68,6 +68,9 @@ pub struct RunArgs {
     /// Masquerade traffic from outside where it is needed for the reply, or always [default: needed; with a kube-proxy configuration: always]
     #[arg(long, value_enum)]
     pub masquerade_external: Option<MasqueradeExternal>,
+    /// How endpoints of Services are chosen that name no algorithm: at random, or by client, on every node alike [default: random]
+    #[arg(long, value_enum)]
+    pub algorithm: Option<Algorithm>,
     /// Format of the log [default: text]
     #[arg(long, value_enum)]
     pub log_format: Option<LogFormat>,
@@ -100,6 +103,32 @@ pub enum MasqueradeExternal {
     Needed,
     /// As kube-proxy does.
     Always,
+}
+
+/// `--algorithm`, and the annotation `sluice.dev/algorithm` of a Service (S20).
+#[derive(ValueEnum, Deserialize, Serialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum Algorithm {
+    /// Each connection for itself, at random.
+    #[default]
+    Random,
+    /// By the client's address and port, on every node alike.
+    Maglev,
+}
+
+impl Algorithm {
+    /// The one with this name.
+    pub fn of(word: &str) -> Option<Self> {
+        [Self::Random, Self::Maglev].into_iter().find(|algorithm| algorithm.as_str() == word)
+    }
+
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Random => "random",
+            Self::Maglev => "maglev",
+        }
+    }
 }
 
 /// `--log-format`.

@@ -104,6 +104,7 @@ fn own(given: &Fields, filled: &Fields) -> Vec<Row> {
     let devices = after.devices.as_ref().map(|items| items.join(", ")).filter(|text| !text.is_empty());
     rows.push(row("devices", before.devices.is_some(), devices.unwrap_or("found out".into())));
     rows.push(row("xdp", before.xdp.is_some(), word(json(&after.xdp))));
+    rows.push(row("algorithm", before.algorithm.is_some(), word(json(&after.algorithm))));
     rows.push(row("logFormat", before.log_format.is_some(), word(json(&after.log_format))));
     rows
 }

@@ -25,7 +25,7 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
-pub use args::{LogFormat, MasqueradeExternal, RunArgs, XdpMode};
+pub use args::{Algorithm, LogFormat, MasqueradeExternal, RunArgs, XdpMode};
 pub use effective::{Effective, Row};
 pub use error::{ConfigError, Setting};
 pub use settings::{ClusterCidrs, Config, DEFAULT_BPFFS, Detector, Loaded, NodePortAddresses, Note, SourceConfig};

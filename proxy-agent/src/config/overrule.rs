@@ -99,6 +99,7 @@ impl Fields {
         over(by, "xdp", "xdp", &args.xdp.map(Some), &mut own.xdp);
         let external = args.masquerade_external.map(Some);
         over(by, "masqueradeExternal", "masquerade-external", &external, &mut own.masquerade_external);
+        over(by, "algorithm", "algorithm", &args.algorithm.map(Some), &mut own.algorithm);
         over(by, "logFormat", "log-format", &args.log_format.map(Some), &mut own.log_format);
     }
 }

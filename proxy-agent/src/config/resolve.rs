@@ -48,6 +48,7 @@ fn own_defaults(fields: &mut Fields) {
     own.service_cidrs.get_or_insert_default();
     own.xdp.get_or_insert_default();
     own.masquerade_external.get_or_insert(always);
+    own.algorithm.get_or_insert_default();
     own.log_format.get_or_insert(if json { LogFormat::Json } else { LogFormat::Text });
 }
 
@@ -69,6 +70,7 @@ fn config(args: &RunArgs, fields: &Fields, host: &str) -> Result<Config, ConfigE
         node_port_addresses: node_ports(fields)?,
         devices: devices.map_err(|error| ConfigError::Device { setting: fields.own("devices"), error })?,
         xdp: own.xdp.unwrap_or_default(),
+        algorithm: own.algorithm.unwrap_or_default(),
         healthz: bind(fields.setting("healthzBindAddress"), &file.healthz_bind_address)?,
         metrics: bind(fields.setting("metricsBindAddress"), &file.metrics_bind_address)?,
         bind_hard_fail: file.bind_address_hard_fail,

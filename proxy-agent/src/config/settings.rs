@@ -1,6 +1,6 @@
 //! The configuration as meant.
 
-use super::args::{LogFormat, MasqueradeExternal, XdpMode};
+use super::args::{Algorithm, LogFormat, MasqueradeExternal, XdpMode};
 use super::effective::Effective;
 use crate::attach::rules::DeviceRule;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -38,6 +38,8 @@ pub struct Config {
     pub devices: Vec<DeviceRule>,
     /// Whether XDP is used.
     pub xdp: XdpMode,
+    /// How endpoints of Services are chosen that name no algorithm (S20).
+    pub algorithm: Algorithm,
     /// Where /healthz and /livez are served, if anywhere.
     pub healthz: Option<SocketAddr>,
     /// Where /metrics, /configz and /proxyMode are served, if anywhere.

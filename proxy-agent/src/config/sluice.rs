@@ -2,7 +2,7 @@
 //!
 //! Invariant: a field stands here only if it is acted on; an unknown one is an error.
 
-use super::args::{LogFormat, MasqueradeExternal, XdpMode};
+use super::args::{Algorithm, LogFormat, MasqueradeExternal, XdpMode};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -33,6 +33,8 @@ pub struct SluiceConfiguration {
     pub xdp: Option<XdpMode>,
     /// What of the traffic from outside is masqueraded (S30).
     pub masquerade_external: Option<MasqueradeExternal>,
+    /// How endpoints of Services are chosen that name no algorithm (S20).
+    pub algorithm: Option<Algorithm>,
     /// Format of the log.
     pub log_format: Option<LogFormat>,
 }

@@ -91,6 +91,14 @@ fn backends(tables: &impl Read, descriptor: &Descriptor) -> Vec<BackendView> {
     let mut views: Vec<BackendView> =
         (first..end).filter_map(|slot| backend(tables, tables.slot(slot), descriptor.sets_of(slot))).collect();
     views.sort_unstable_by_key(|view| (view.addr, view.port, view.id));
+    // A Maglev table names each backend many times.
+    views.dedup_by(|again, first| {
+        let same = again.id == first.id;
+        if same {
+            first.sets = first.sets.with(again.sets);
+        }
+        same
+    });
     views
 }
 

@@ -4,6 +4,7 @@ use super::check::{Protocol, address, note_unknown, port, protocol};
 use super::rejection::RejectReason;
 use super::source_ranges::SourceRanges;
 use super::unserved::{Unserved, UnservedSet};
+use crate::config::Algorithm;
 use crate::watch::objects;
 use proxy_common::abi::{Addr, Family, Port, Proto};
 use std::net::IpAddr;
@@ -37,6 +38,8 @@ pub struct Service {
     pub ports: Vec<ServicePort>,
     /// Its traffic policies.
     pub policies: Policies,
+    /// How its endpoints are chosen (S20); `None` = as the configuration says.
+    pub algorithm: Option<Algorithm>,
     /// How long a client keeps its endpoint after its last new connection, in seconds (S43); 0 = not at all.
     pub affinity: u32,
     /// Where load balancers ask for endpoints on this node, if they do (S49).
@@ -113,6 +116,7 @@ pub fn service(object: &objects::Service, rejected: &mut Vec<RejectReason>) -> O
         source_ranges: SourceRanges::new(&spec.load_balancer_source_ranges, rejected),
         ports,
         policies,
+        algorithm: algorithm(object, rejected),
         affinity: affinity(spec),
         health_check: health_check(spec),
         unserved,
@@ -153,6 +157,16 @@ fn affinity(spec: &objects::ServiceSpec) -> u32 {
         }
         _ => 0,
     }
+}
+
+/// What the annotation says; a word that is neither is taken for the configured default, and said.
+fn algorithm(object: &objects::Service, rejected: &mut Vec<RejectReason>) -> Option<Algorithm> {
+    let word = object.metadata.annotations.as_ref()?.get(objects::ALGORITHM)?;
+    let known = Algorithm::of(word);
+    if known.is_none() {
+        note_unknown(objects::ALGORITHM, word, &[], "the configured algorithm is taken", rejected);
+    }
+    known
 }
 
 fn external_ips(object: &objects::Service, rejected: &mut Vec<RejectReason>) -> Vec<Addr> {

@@ -7,6 +7,7 @@ use super::service_cidr::{self, ServiceCidr, ServiceCidrs};
 use super::slice::{self, Slice};
 use super::slices::Slices;
 use super::unserved::UnservedSet;
+use crate::config::Algorithm;
 use crate::keys::KeyMap;
 use crate::watch::objects::{Kind, Object, ObjectName};
 use ipnet::IpNet;
@@ -27,6 +28,8 @@ pub struct Taken {
 #[derive(Debug, Default)]
 pub struct State {
     node_name: String,
+    /// Of Services that name none.
+    algorithm: Algorithm,
     services: KeyMap<ObjectName, Box<Service>>,
     slices: KeyMap<ObjectName, Slices>,
     /// The Service of each slice.
@@ -42,6 +45,17 @@ impl State {
     /// No facts, on the node with this name.
     pub fn new(node_name: &str) -> Self {
         Self { node_name: node_name.into(), ..Self::default() }
+    }
+
+    /// The same, where Services that name no algorithm have this one (S20).
+    #[must_use]
+    pub fn with_algorithm(self, algorithm: Algorithm) -> Self {
+        Self { algorithm, ..self }
+    }
+
+    /// How the endpoints of Services are chosen that name no algorithm.
+    pub const fn algorithm(&self) -> Algorithm {
+        self.algorithm
     }
 
     /// Takes in an object. The Services that it touches become dirty.

@@ -14,8 +14,8 @@ use crate::keys::KeyMap;
 use crate::maps::{Capacity, MapError, Maps, Partial, Read};
 use bytemuck::Zeroable;
 use proxy_common::abi::{
-    BackendId, BackendState, Descriptor, Frontend, FrontendKey, Generation, RangeSet, ServiceId, ServiceName, ServiceWord,
-    SlotRange, SourceRange,
+    BackendId, BackendState, Descriptor, Frontend, FrontendKey, Generation, RangeSet, ServiceFlags, ServiceId, ServiceName,
+    ServiceWord, SlotRange, SourceRange,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -106,22 +106,35 @@ impl Claims {
     }
 
     /// Slots that name nobody, somebody else's or the same backend twice are passed over. In a set that connections choose from
-    /// they stay until the next change writes another range.
+    /// they stay until the next change writes another range. A Maglev table names each backend many times; one that is not whole
+    /// counts as no set, so that the next change writes another.
     fn claim_backends(&mut self, maps: &impl Read, descriptor: Descriptor) -> Vec<Held> {
         let mut held: Vec<Held> = Vec::new();
         let mut seen = HashSet::new();
+        let mut places: HashMap<BackendId, usize> = HashMap::new();
+        let (maglev, mut whole) = (descriptor.flags.has(ServiceFlags::MAGLEV), true);
         for slot in descriptor.first..descriptor.first + descriptor.room {
             let (id, sets) = (maps.slot(slot), descriptor.sets_of(slot));
+            if let Some(again) = places.get(&id).filter(|_| maglev && sets.is_chosen()) {
+                held[*again].sets = held[*again].sets.with(sets);
+                continue;
+            }
             let backend = maps.backend(id);
             let sound =
                 id != BackendId::default() && id.0 < maps.capacity().backends && backend.generation != Generation::default();
             if sound && !self.backends[id.0 as usize] && seen.insert((backend.addr, backend.port)) {
                 self.backends[id.0 as usize] = true;
                 let (local, state) = (backend.flags.is_local(), maps.backend_state(id));
+                places.insert(id, held.len());
                 held.push(Held { addr: backend.addr, port: backend.port, local, id, state, sets });
-            } else if !sets.is_chosen() && id != BackendId::default() {
+            } else if sets.is_chosen() {
+                whole = false;
+            } else if id != BackendId::default() {
                 self.stray.push(slot);
             }
+        }
+        if maglev && !whole {
+            held.iter_mut().for_each(|held| held.sets = BackendState::default());
         }
         held.sort_unstable_by_key(|held| (held.addr, held.port));
         held

@@ -9,6 +9,7 @@ mod engine;
 mod expire;
 mod frontends;
 mod ids;
+mod maglev;
 mod plan;
 mod range_sets;
 mod ranges;

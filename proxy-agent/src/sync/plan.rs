@@ -1,6 +1,7 @@
 //! One service port as it is held against how it shall be: what stays, what comes, what goes, and the space it takes. Pure but for
 //! the space, which is taken whole or not at all.
 
+use super::maglev;
 use super::ranges::{self, Block};
 use super::report::{ChangeKind, ServiceChange};
 use super::space::Space;
@@ -63,7 +64,8 @@ pub fn plan(space: &mut Space, held: Option<&Service>, wanted: &WantedService) -
     let (sources, fresh) = sources(space, before, wanted)?;
     let shape = Shape::of(wanted, sources);
     let still = keeps.iter().filter(|(held, state)| state.is_chosen() && held.sets == state.sets()).count();
-    let same = before.is_some_and(|force| shape.is_that_of(&force.descriptor) && still == shape.chosen());
+    let stood = held.map_or(0, |held| held.backends.iter().filter(|held| held.sets.is_chosen()).count());
+    let same = before.is_some_and(|force| shape.is_that_of(&force.descriptor) && still == shape.chosen() && still == stood);
     let ids = space.backends(new.len()).inspect_err(|_| space.sources.give(fresh))?;
     let comes: Vec<(Held, Generation)> =
         new.iter().zip(&ids).map(|(wanted, &(id, generation))| (Held::new(wanted, id), generation)).collect();
@@ -118,7 +120,7 @@ fn flip(space: &mut Space, before: Option<InForce>, shape: &Shape, same: bool) -
         }));
     }
     let held = before.map_or(0, |force| force.descriptor.room);
-    let block = space.slots(ranges::order(shape.members), held).inspect_err(|_| space.descriptors.give(index))?;
+    let block = space.slots(ranges::order(shape.slots()), held).inspect_err(|_| space.descriptors.give(index))?;
     Ok(Some(InForce { index, descriptor: shape.descriptor(block) }))
 }
 
@@ -156,14 +158,34 @@ impl Shape {
         (self.cluster_only + self.both + self.local_only) as usize
     }
 
-    /// The sets overlap: who is in both stands in one slot.
+    const fn is_maglev(&self) -> bool {
+        self.flags.has(ServiceFlags::MAGLEV)
+    }
+
+    /// Lengths of the Cluster set and the Local set, in slots.
+    const fn counts(&self) -> (u32, u32) {
+        let (cluster, local) = (self.cluster_only + self.both, self.both + self.local_only);
+        if self.is_maglev() { (maglev::length(cluster), maglev::length(local)) } else { (cluster, local) }
+    }
+
+    /// Slots of all backends.
+    const fn slots(&self) -> u32 {
+        if !self.is_maglev() {
+            return self.members;
+        }
+        let (cluster, local) = self.counts();
+        cluster.saturating_add(local).saturating_add(self.members - self.chosen() as u32)
+    }
+
+    /// The sets overlap: who is in both stands in one slot. Those of Maglev don't, since each is a table of its own.
     const fn descriptor(&self, (first, order): Block) -> Descriptor {
-        let local_first = first + self.cluster_only;
+        let (cluster, local) = self.counts();
+        let local_first = first + if self.is_maglev() { cluster } else { self.cluster_only };
         Descriptor {
             first,
             room: 1 << order,
-            cluster: SlotRange { first, count: self.cluster_only + self.both },
-            local: SlotRange { first: local_first, count: self.both + self.local_only },
+            cluster: SlotRange { first, count: cluster },
+            local: SlotRange { first: local_first, count: local },
             flags: self.flags,
             affinity: self.affinity,
             sources: self.sources,
@@ -172,9 +194,10 @@ impl Shape {
 
     /// Whether the descriptor has the same numbers and flags, and room for the others behind its sets.
     fn is_that_of(&self, held: &Descriptor) -> bool {
-        let counts = (self.cluster_only + self.both, self.both + self.local_only, self.flags, self.affinity, self.sources);
+        let (cluster, local) = self.counts();
+        let said = (cluster, local, self.flags, self.affinity, self.sources);
         let others = self.members as usize - self.chosen();
-        counts == (held.cluster.count, held.local.count, held.flags, held.affinity, held.sources) && held.tail().len() >= others
+        said == (held.cluster.count, held.local.count, held.flags, held.affinity, held.sources) && held.tail().len() >= others
     }
 }
 

@@ -1,11 +1,12 @@
 //! The order of writes: source ranges, backends and states, slots, descriptor, flip; then states and backends that go. A program that runs at
 //! any moment finds the old set or the new one, each complete, and states that say one too many but never one too few.
 
-use super::plan::{Plan, place};
+use super::maglev;
+use super::plan::{Held, Plan, place};
 use super::ranges::Block;
 use super::retire::{Retired, Retirements};
 use crate::maps::Maps;
-use proxy_common::abi::{Backend, BackendId, BackendState, Generation, ServiceWord};
+use proxy_common::abi::{Backend, BackendId, BackendState, Generation, ServiceFlags, ServiceWord};
 use std::collections::HashSet;
 
 /// Carries a plan out on the mapped tables.
@@ -37,11 +38,8 @@ pub fn retire_backend(maps: &mut impl Maps, retired: &mut Retirements, id: Backe
 
 fn flip(maps: &mut impl Maps, retired: &mut Retirements, plan: &Plan) {
     let Some(force) = plan.flip else { return };
-    let in_order =
-        (0..=place(BackendState::default())).flat_map(|at| plan.after.iter().filter(move |held| place(held.sets) == at));
-    for (slot, held) in (force.descriptor.first..).zip(in_order) {
-        maps.set_slot(slot, held.id);
-    }
+    let named = if force.descriptor.flags.has(ServiceFlags::MAGLEV) { tables(&plan.after) } else { each_once(&plan.after) };
+    (force.descriptor.first..).zip(named).for_each(|(slot, id)| maps.set_slot(slot, id));
     maps.set_descriptor(force.index, force.descriptor);
     maps.set_service(plan.id, ServiceWord::of(force.index));
     if let Some(before) = plan.before {
@@ -49,6 +47,24 @@ fn flip(maps: &mut impl Maps, retired: &mut Retirements, plan: &Plan) {
         retired_slots(retired, before.block());
         retired.push_sources(plan.sources().0);
     }
+}
+
+/// Who is in the Cluster set alone, in both, in the Local set alone, and in none.
+fn each_once(after: &[Held]) -> Vec<BackendId> {
+    let places = 0..=place(BackendState::default());
+    places.flat_map(|at| after.iter().filter(move |held| place(held.sets) == at)).map(|held| held.id).collect()
+}
+
+/// The Cluster set's table, the Local set's, and who is in none.
+fn tables(after: &[Held]) -> Vec<BackendId> {
+    let mut named = Vec::new();
+    for set in [BackendState::IN_CLUSTER, BackendState::IN_LOCAL] {
+        let members: Vec<&Held> = after.iter().filter(|held| held.sets.has(set)).collect();
+        let endpoints: Vec<_> = members.iter().map(|held| (held.addr, held.port)).collect();
+        named.extend(maglev::fill(&endpoints).into_iter().map(|index| members[index as usize].id));
+    }
+    named.extend(after.iter().filter(|held| !held.sets.is_chosen()).map(|held| held.id));
+    named
 }
 
 /// Retires a service's slots, if it has any.

@@ -177,7 +177,8 @@ fn describe(descriptor: &Descriptor) -> String {
     let local = descriptor.flags.has(ServiceFlags::INTERNAL_LOCAL) || descriptor.flags.has(ServiceFlags::EXTERNAL_LOCAL);
     let local = if local { format!(", Local {}", descriptor.local.count) } else { String::new() };
     let sources = if descriptor.sources == RangeSet::NONE { "" } else { ", source ranges" };
-    format!("descriptor: Cluster {}{local}{sources}", descriptor.cluster.count)
+    let maglev = if descriptor.flags.has(ServiceFlags::MAGLEV) { ", Maglev" } else { "" };
+    format!("descriptor: Cluster {}{local}{maglev}{sources}", descriptor.cluster.count)
 }
 
 fn prefix(range: &SourceRange) -> String {

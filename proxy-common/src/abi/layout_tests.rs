@@ -15,6 +15,7 @@ const HASHES: &[(u32, u64)] = &[
     (6, 0x1f85_b6d8_92bc_8ef7),
     (7, 0x322f_bfc1_0894_c761),
     (8, 0x9458_b708_9f9c_f142),
+    (9, 0x54ea_c6ac_33ca_d60f),
 ];
 
 macro_rules! fields {
@@ -93,7 +94,7 @@ fn values(out: &mut String) {
     writeln!(out, "{addresses:?} {devices:?} {:?}", BackendFlags::LOCAL).unwrap();
     writeln!(out, "{:?} {:?} {:?}", Masquerade::ALL, Masquerade::EXTERNAL, Masquerade::BY_DEVICE).unwrap();
     writeln!(out, "{:?} {:?} {:?}", BackendState::SERVING, BackendState::IN_CLUSTER, BackendState::IN_LOCAL).unwrap();
-    let flags = [ServiceFlags::ENDPOINTS, ServiceFlags::INTERNAL_LOCAL, ServiceFlags::EXTERNAL_LOCAL];
+    let flags = [ServiceFlags::ENDPOINTS, ServiceFlags::INTERNAL_LOCAL, ServiceFlags::EXTERNAL_LOCAL, ServiceFlags::MAGLEV];
     writeln!(out, "{flags:?}").unwrap();
     writeln!(out, "{:?} {:?}", FrontendKind::CLUSTER_IP, FrontendKind::NODE_PORT).unwrap();
     writeln!(out, "{:?} {:?}", FrontendKind::EXTERNAL_IP, FrontendKind::LOAD_BALANCER).unwrap();

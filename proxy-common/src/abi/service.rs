@@ -76,6 +76,8 @@ impl ServiceFlags {
     pub const INTERNAL_LOCAL: Self = Self(1 << 1);
     /// externalTrafficPolicy is Local.
     pub const EXTERNAL_LOCAL: Self = Self(1 << 2);
+    /// A backend has many slots, and a packet chooses one by its client rather than at random (S20).
+    pub const MAGLEV: Self = Self(1 << 3);
 
     /// Whether all bits of `other` are set.
     #[inline(always)]

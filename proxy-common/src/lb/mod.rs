@@ -14,12 +14,14 @@ mod select;
 mod snat;
 mod socket;
 mod source;
+mod spread;
 
 pub use client::{Client, Identity, Set};
 pub use env::{Class, Env, FlowTable, InsertError, Step};
 pub use packet::{Direction, Edge, Path, Place, Verdict, decide};
 pub use rate::{seeded, take_token};
 pub use socket::{Caller, Dialled, Sent, connect, peer_name, receive, send};
+pub use spread::{mix, spread};
 
 #[cfg(test)]
 mod tests;

@@ -36,7 +36,7 @@ fn try_choose<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, class: Class,
         None => return Err(Reason::Unallocated),
     };
     let client = Client::of_packet(env, place, &tuple.src);
-    let choice = match select(env, frontend, client, Identity::Address(&tuple.src)) {
+    let choice = match select(env, frontend, client, Identity::Address(&tuple.src), Some(tuple)) {
         Selected::Nothing => return Err(Reason::Untouched),
         Selected::Refused(reason) => return Err(reason),
         Selected::Backend(choice) => choice,

@@ -1,10 +1,11 @@
-//! Which backend serves: uniform random choice (S20) in the set that the client gets, and whether a remembered one still does.
+//! Which backend serves: a random or the client's own choice (S20) in the set that the client gets, and whether a remembered one still does.
 
 use super::source::admits;
+use super::spread::spread;
 use super::{Client, Env, Identity, Set};
 use crate::abi::{
     Affinity, AffinityKey, Backend, BackendId, BackendState, Frontend, FrontendKind, Generation, Reason, ServiceFlags,
-    SlotRange,
+    SlotRange, Tuple,
 };
 
 /// What a selection yields.
@@ -29,9 +30,10 @@ pub struct Choice {
     pub flags: ServiceFlags,
 }
 
-/// Chooses a backend for a new connection. The service's word is loaded once, so the choice is of one table.
+/// Chooses a backend for a new connection. The service's word is loaded once, so the choice is of one table. A socket has no
+/// packet, nor a port, yet.
 #[inline(always)]
-pub fn select<E: Env>(env: &mut E, frontend: Frontend, client: Client, identity: Identity) -> Selected {
+pub fn select<E: Env>(env: &mut E, frontend: Frontend, client: Client, identity: Identity, packet: Option<&Tuple>) -> Selected {
     if frontend.kind == FrontendKind::CLUSTER_REST {
         return Selected::Refused(Reason::UnknownPort);
     }
@@ -52,7 +54,7 @@ pub fn select<E: Env>(env: &mut E, frontend: Frontend, client: Client, identity:
         if descriptor.affinity == 0 { None } else { keep(env, &identity.key(frontend.service), descriptor.affinity, member) };
     let id = match kept {
         Some(id) => id,
-        None => match draw(env, range) {
+        None => match draw(env, range, flags, packet) {
             Some(id) => id,
             None => return Selected::Refused(Reason::NoEndpoint),
         },
@@ -66,9 +68,12 @@ pub fn select<E: Env>(env: &mut E, frontend: Frontend, client: Client, identity:
 }
 
 #[inline(always)]
-fn draw<E: Env>(env: &mut E, range: SlotRange) -> Option<BackendId> {
-    let offset = scale(env.random(), range.count);
-    env.slot(range.first.wrapping_add(offset))
+fn draw<E: Env>(env: &mut E, range: SlotRange, flags: ServiceFlags, packet: Option<&Tuple>) -> Option<BackendId> {
+    let number = match packet {
+        Some(tuple) if flags.has(ServiceFlags::MAGLEV) => spread(tuple),
+        _ => env.random(),
+    };
+    env.slot(range.first.wrapping_add(scale(number, range.count)))
 }
 
 /// The backend of the client's last new connection, if that is not longer ago than `milliseconds` and the backend is in the set

@@ -36,7 +36,7 @@ pub fn connect<E: Env>(env: &mut E, caller: Caller, addr: Addr, port: Port, prot
     let client = Client::of_socket(env, caller, addr.family());
     let Some(frontend) = frontend::for_socket(env, key, client) else { return Dialled::Untouched };
     let source = source::of_socket(env, caller, client, addr.family());
-    match select(env, frontend, client, Identity::Namespace(caller.netns, &source)) {
+    match select(env, frontend, client, Identity::Namespace(caller.netns, &source), None) {
         Selected::Nothing => Dialled::Untouched,
         Selected::Refused(reason) if is_left_alone(reason) => Dialled::Untouched,
         Selected::Refused(reason) => Dialled::Refused(reason),
@@ -81,12 +81,12 @@ pub fn send<E: Env>(env: &mut E, caller: Caller, addr: Addr, port: Port) -> Sent
     }
     let source = source::of_socket(env, caller, client, addr.family());
     let identity = Identity::Namespace(caller.netns, &source);
-    let mut drawn = select(env, frontend, client, identity);
+    let mut drawn = select(env, frontend, client, identity, None);
     for _ in 1..DRAWS {
         if !is_ambiguous(env, caller, &key, &drawn) {
             break;
         }
-        drawn = select(env, frontend, client, identity);
+        drawn = select(env, frontend, client, identity, None);
     }
     match drawn {
         Selected::Nothing => Sent::Untouched,

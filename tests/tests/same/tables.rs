@@ -146,6 +146,7 @@ fn service(family: Family, proto: Proto, number: u8) -> Result<Service> {
     let cluster = SocketAddr::new(at(family, 96, u16::from(number) + 1), 80);
     let policies = match number {
         1 => ServiceFlags::EXTERNAL_LOCAL,
+        3 | 5 => ServiceFlags::MAGLEV,
         4 => ServiceFlags::INTERNAL_LOCAL.with(ServiceFlags::EXTERNAL_LOCAL),
         _ => ServiceFlags::default(),
     };

@@ -6,7 +6,7 @@ use clap::CommandFactory;
 use std::path::Path;
 
 const ALL: &str = "manifests: /tmp\ncgroup: /sys/fs/cgroup/a\nbpffs: /sys/fs/bpf/b\ndevices: [eth0]\nxdp: \"off\"\n\
-                   masqueradeExternal: always\nserviceCidrs: [10.96.0.0/16]\nlogFormat: json\n";
+                   masqueradeExternal: always\nserviceCidrs: [10.96.0.0/16]\nalgorithm: maglev\nlogFormat: json\n";
 
 #[test]
 fn every_field_is_acted_on() {
@@ -15,18 +15,19 @@ fn every_field_is_acted_on() {
     assert_eq!(config.cgroup.as_deref(), Some(Path::new("/sys/fs/cgroup/a")));
     assert_eq!(config.bpffs, Path::new("/sys/fs/bpf/b"));
     assert_eq!((config.devices.len(), config.xdp, config.log_format), (1, XdpMode::Off, LogFormat::Json));
-    assert_eq!(config.masquerade_external, MasqueradeExternal::Always);
+    assert_eq!((config.masquerade_external, config.algorithm), (MasqueradeExternal::Always, Algorithm::Maglev));
     assert_eq!(config.service_cidrs, ["10.96.0.0/16".parse().unwrap()]);
     assert_eq!(config.node_port_addresses, NodePortAddresses::Primary, "no kube-proxy configuration: our defaults (S39)");
 }
 
 #[test]
 fn every_field_is_a_flag_of_the_same_name() {
-    let flags = "--cgroup /c --bpffs /b --devices eth1,eth2 --xdp generic --masquerade-external needed --log-format text";
+    let flags = "--cgroup /c --bpffs /b --devices eth1,eth2 --xdp generic --masquerade-external needed --algorithm random \
+                 --log-format text";
     let config = own(flags, ALL).unwrap().config;
     assert_eq!((config.cgroup.as_deref(), config.bpffs.as_path()), (Some(Path::new("/c")), Path::new("/b")));
     assert_eq!((config.devices.len(), config.xdp, config.log_format), (2, XdpMode::Generic, LogFormat::Text));
-    assert_eq!(config.masquerade_external, MasqueradeExternal::Needed);
+    assert_eq!((config.masquerade_external, config.algorithm), (MasqueradeExternal::Needed, Algorithm::Random));
     let command = crate::cli::Cli::command();
     let run = command.find_subcommand("run").unwrap();
     for field in ALL.lines().map(|line| line.split(':').next().unwrap()) {

@@ -18,7 +18,7 @@ pub const ROOMY: Capacity = Capacity {
     services: 32,
     frontends: 64,
     backends: 256,
-    slots: 512,
+    slots: 1 << 16,
     descriptors: 64,
     source_ranges: 128,
     flows: 0,
@@ -79,7 +79,7 @@ pub type Step = Vec<(u8, Option<Claim>)>;
 
 pub fn steps(services: u8, endpoints: usize, len: usize) -> impl Strategy<Value = Vec<Step>> {
     let sources = prop::option::of(btree_set(0u8..4, 0..3));
-    let claim = (btree_map(0u8..12, 0u8..4, 0..endpoints), 0u32..8, sources, btree_set(0u8..5, 0..4))
+    let claim = (btree_map(0u8..12, 0u8..4, 0..endpoints), 0u32..16, sources, btree_set(0u8..5, 0..4))
         .prop_map(|(endpoints, flags, sources, frontends)| Claim { endpoints, flags, sources, frontends });
     vec(vec((0..services, prop::option::weighted(0.8, claim)), 1..4), 1..len)
 }

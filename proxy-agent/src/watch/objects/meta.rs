@@ -106,7 +106,9 @@ const LABELS: [&str; 4] = [
     "topology.kubernetes.io/zone",
 ];
 /// The annotations that matter.
-const ANNOTATIONS: [&str; 1] = [TRIGGER_TIME];
+const ANNOTATIONS: [&str; 2] = [TRIGGER_TIME, ALGORITHM];
+/// With this annotation a Service chooses how its endpoints are chosen (S20).
+pub const ALGORITHM: &str = "sluice.dev/algorithm";
 
 /// Reads metadata and keeps what matters; what does not is passed over without being taken in.
 pub(super) fn slim<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {

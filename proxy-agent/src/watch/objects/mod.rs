@@ -12,7 +12,7 @@ mod service_cidr;
 mod slice;
 
 pub use lenient::null_as_default;
-pub use meta::{Kind, ObjectName};
+pub use meta::{ALGORITHM, Kind, ObjectName};
 pub use node::{Node, NodeAddress, NodeSpec, NodeStatus, Taint};
 pub use object::Object;
 pub use service::{

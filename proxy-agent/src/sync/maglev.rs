@@ -1,0 +1,131 @@
+//! How a range of slots is filled for Maglev (Eisenbud et al., NSDI 2016), on every node alike: from the endpoints' addresses and
+//! ports alone. A table is a power of two long, as blocks of slots are; any odd step visits all of it.
+//!
+//! In turn each endpoint takes the next slot that is free along its own permutation, so the numbers of slots differ by one at most.
+//! With M slots this takes M log M steps on average.
+
+use proxy_common::abi::{Addr, Port};
+use proxy_common::lb::mix;
+
+/// The shortest table.
+const SHORTEST: u32 = 1024;
+/// Slots that each endpoint has at least: with these, numbers of slots differ by one percent at most.
+const EACH: u32 = 100;
+
+/// The length of the table of so many endpoints; of none, 0. It depends on nothing else, so that all nodes agree.
+pub const fn length(endpoints: u32) -> u32 {
+    match endpoints.saturating_mul(EACH).checked_next_power_of_two() {
+        _ if endpoints == 0 => 0,
+        Some(length) if length > SHORTEST => length,
+        Some(_) => SHORTEST,
+        None => 1 << 31,
+    }
+}
+
+/// Who has each slot of a table, as an index into `endpoints`; those are sorted by address and port.
+pub fn fill(endpoints: &[(Addr, Port)]) -> Vec<u32> {
+    const FREE: u32 = u32::MAX;
+    let length = length(endpoints.len() as u32);
+    let mask = length.wrapping_sub(1);
+    let mut walks: Vec<Walk> = endpoints.iter().map(|&(addr, port)| Walk::of(addr, port)).collect();
+    let mut table = vec![FREE; length as usize];
+    let mut free = length;
+    for turn in (0..walks.len()).cycle() {
+        if free == 0 {
+            break;
+        }
+        let walk = &mut walks[turn];
+        while table[(walk.at & mask) as usize] != FREE {
+            walk.at = walk.at.wrapping_add(walk.step);
+        }
+        table[(walk.at & mask) as usize] = turn as u32;
+        free -= 1;
+    }
+    table
+}
+
+/// An endpoint's way through the table.
+struct Walk {
+    at: u32,
+    step: u32,
+}
+
+impl Walk {
+    fn of(addr: Addr, port: Port) -> Self {
+        let [a, b, c, d] = addr.as_words().map(|word| u64::from(u32::from_be(word)));
+        let hash = mix(mix(mix(mix(a << 32 | b) ^ (c << 32 | d)) ^ u64::from(port.number())));
+        Self { at: hash as u32, step: (hash >> 32) as u32 | 1 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::net::{IpAddr, Ipv4Addr};
+
+    fn endpoint(number: u32) -> (Addr, Port) {
+        (IpAddr::V4(Ipv4Addr::from(0x0af4_0000 + number)).into(), Port::new(8080))
+    }
+
+    fn counts(table: &[u32], endpoints: usize) -> Vec<u32> {
+        let mut counts = vec![0; endpoints];
+        table.iter().for_each(|index| counts[*index as usize] += 1);
+        counts
+    }
+
+    #[test]
+    fn s20_a_table_has_a_length_by_the_number_of_endpoints() {
+        assert_eq!([0, 1, 10, 11, 20, 21, 1000].map(length), [0, 1024, 1024, 2048, 2048, 4096, 131_072]);
+        assert_eq!(length(u32::MAX), 1 << 31);
+        assert_eq!(fill(&[]), Vec::<u32>::new());
+    }
+
+    #[test]
+    fn s20_slots_are_fixed_for_all_builds() {
+        let table = fill(&[endpoint(1), endpoint(2), endpoint(3)]);
+        let hash = table
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, index| (hash ^ u64::from(*index)).wrapping_mul(0x100_0000_01b3));
+        assert_eq!(hash, FIXED, "nodes of two builds would disagree: {hash:#x}");
+    }
+
+    /// FNV-1a of the table of three endpoints.
+    const FIXED: u64 = 0x1aaa_c437_2a80_0004;
+
+    #[test]
+    fn s20_every_endpoint_has_its_share_of_slots() {
+        for endpoints in [1_u32, 2, 3, 10, 11, 100, 327] {
+            let table = fill(&(0..endpoints).map(endpoint).collect::<Vec<_>>());
+            let counts = counts(&table, endpoints as usize);
+            let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
+            assert!(*least >= EACH && most - least <= 1, "{endpoints}: {least} to {most}");
+        }
+    }
+
+    #[test]
+    fn s20_an_endpoint_that_goes_takes_little_else_along() {
+        // Within one length of the table: 8 and 7, 40 and 39, 160 and 159.
+        for endpoints in [8_u32, 40, 160] {
+            let before: Vec<_> = (0..endpoints).map(endpoint).collect();
+            let table = fill(&before);
+            for gone in 0..8 {
+                let after: Vec<_> = before.iter().copied().filter(|held| *held != before[gone]).collect();
+                let other = fill(&after);
+                let moved = table.iter().zip(&other).filter(|(a, b)| before[**a as usize] != after[**b as usize]).count();
+                let (moved, share) = (moved as f64 / table.len() as f64, 1.0 / f64::from(endpoints));
+                assert!(moved >= share * 0.95 && moved < share + 0.1, "{endpoints} without {gone}: {moved} moved");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn s20_who_is_there_says_who_has_what(numbers in prop::collection::btree_set(0u32..5000, 1..60)) {
+            let endpoints: Vec<_> = numbers.iter().copied().map(endpoint).collect();
+            let table = fill(&endpoints);
+            prop_assert_eq!(table.len(), length(endpoints.len() as u32) as usize);
+            prop_assert!(counts(&table, endpoints.len()).iter().all(|count| *count > 0));
+        }
+    }
+}
