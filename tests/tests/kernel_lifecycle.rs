@@ -74,6 +74,11 @@ fn a_broken_manifest_is_reported_and_what_it_defined_stays() -> Result<()> {
         log.lines().any(|line| line.contains("both.yaml:4: ")).then_some(())
     })
     .with_context(|| agent.log_tail(5))?;
+    let degraded = |wanted: f64| {
+        let found = || agent.metrics().ok().map(|metrics| metrics.sum("sluice_degraded", &["condition=\"manifests\""]));
+        wait::until(SOON, "metrics to say how manifests are", || found().filter(|found| *found == wanted)).map(drop)
+    };
+    degraded(1.0)?;
     served(&scenario, Family::V4)?;
     // Other files are still followed, and the mended one too.
     scenario.set_endpoints(Target::Nobody, &[(&scenario.near, "node1")])?;
@@ -83,7 +88,9 @@ fn a_broken_manifest_is_reported_and_what_it_defined_stays() -> Result<()> {
     wait::until(SOON, "the mended Service", || {
         let outcomes = scenario.client.probe(Probe::times(Proto::Tcp, Target::Both.cluster_ip(Family::V4), 10)).ok()?;
         outcomes.iter().all(|outcome| outcome.result.as_ref().is_ok_and(|answer| answer.by == "far")).then_some(())
-    })
+    })?;
+    scenario.manifests.remove("both.yaml")?;
+    degraded(0.0)
 }
 
 #[test]

@@ -301,7 +301,8 @@ impl App {
         for family in [Family::V4, Family::V6] {
             self.metrics.observe_without_local(family, control.without_local(family));
         }
-        let conditions: Vec<&str> = report.warnings.iter().map(|warning| warning.condition.as_str()).collect();
+        let mut conditions: Vec<&str> = report.warnings.iter().map(|warning| warning.condition.as_str()).collect();
+        conditions.extend(control.troubles().keys().map(|subject| subject.condition()));
         self.metrics.observe_degraded(&conditions);
         if let Err(error) = self.publisher.publish(&report) {
             tracing::warn!("{error}");

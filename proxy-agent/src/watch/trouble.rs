@@ -31,6 +31,16 @@ impl Subject {
     }
 }
 
+impl Subject {
+    /// The condition that trouble with it is, as metrics name it.
+    pub const fn condition(&self) -> &'static str {
+        match self {
+            Self::Api | Self::Watch(_) => "api",
+            Self::Folder(_) | Self::File(_) | Self::Object(..) => "manifests",
+        }
+    }
+}
+
 /// What is wrong.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Trouble {
