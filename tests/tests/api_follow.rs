@@ -3,115 +3,31 @@
 //! back; all by real traffic.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
-use sluice_tests::controlplane::Pod;
+use sluice_tests::controlplane::world::{self, LIMIT, NODE_PORT, World, load};
 use sluice_tests::expect;
-use sluice_tests::manifests::{Service, Slice};
-use sluice_tests::traffic::{self, Load, LoadReport, Probe};
+use sluice_tests::manifests::Slice;
+use sluice_tests::traffic::LoadReport;
 use sluice_tests::wait::{self, monotonic_ns};
-use sluice_tests::{Agent, Cluster, ControlPlane, Family, Host, PodNetwork, Proto, Spec, Traffic, cluster_ip};
+use sluice_tests::{Family, Host, Traffic, cluster_ip};
 
-/// A change may pass two controllers and two busy cores before it counts as lost.
-const LIMIT: Duration = Duration::from_secs(20);
 /// The most that may pass from the write of a slice to the last new connection on the old endpoint.
 const LIMIT_MS: f64 = 100.0;
 /// Turns of readiness.
 const TURNS: usize = 10;
-const NODE_PORT: u16 = 30007;
-const POD_PORT: u16 = 8080;
-
-/// A cluster with an API server, a pod `near` on node 0, a pod `far` on node 1, and an agent on both nodes.
-struct World {
-    agents: Vec<Agent>,
-    plane: ControlPlane,
-    _servers: Vec<Traffic>,
-    client: Arc<Host>,
-    near: Arc<Host>,
-    far: Arc<Host>,
-    cluster: Cluster,
-}
-
-impl World {
-    fn start(test: &str) -> Result<Self> {
-        let cluster = Cluster::build(test, Spec::new(PodNetwork::Routed))?;
-        let (client, near, far) = (cluster.add_pod(0, "client")?, cluster.add_pod(0, "near")?, cluster.add_pod(1, "far")?);
-        let servers = vec![near.serve(&[POD_PORT])?, far.serve(&[POD_PORT])?];
-        let outside = cluster.outside();
-        let plane = ControlPlane::start(outside.netns(), outside.ip(Family::V4), &cluster.scratch())?;
-        let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("deploy").join("base");
-        plane.kubectl(&["apply", "--server-side", "-k", &deploy.display().to_string()])?;
-        for node in cluster.nodes() {
-            plane.add_node(node.name(), &Family::BOTH.map(|family| node.ip(family)))?;
-        }
-        let kubeconfig = plane.agent_kubeconfig().display().to_string();
-        let nodes = 0..cluster.nodes().len();
-        let mut agents: Vec<_> =
-            nodes.map(|node| Agent::with_source(&cluster, node, &["--kubeconfig", &kubeconfig], &[])).collect();
-        let capabilities = plane.agent_capabilities()?;
-        agents.iter_mut().for_each(|agent| agent.limit_capabilities(&capabilities));
-        agents.iter_mut().try_for_each(Agent::launch)?;
-        agents.iter_mut().try_for_each(Agent::wait_healthy)?;
-        Ok(Self { agents, plane, _servers: servers, client, near, far, cluster })
-    }
-
-    fn service() -> Service {
-        let ips = Family::BOTH.map(|family| cluster_ip(family, 10));
-        Service::new("web", &ips).port(Proto::Tcp, 80, POD_PORT, NODE_PORT)
-    }
-
-    /// Every way to the Service: who dials what.
-    fn ways(&self) -> Vec<(&Host, SocketAddr)> {
-        let mut ways: Vec<(&Host, SocketAddr)> = Vec::new();
-        for family in Family::BOTH {
-            let service = SocketAddr::new(cluster_ip(family, 10), 80);
-            ways.extend([(&*self.client, service), (self.cluster.node(1), service)]);
-            ways.extend([0, 1].map(|node| (self.cluster.outside(), self.cluster.node(node).at(family, NODE_PORT))));
-        }
-        ways
-    }
-
-    /// Waits until all of these pods, and no others, answer on every way.
-    fn wait_for_answers(&self, wanted: &[&str]) -> Result<()> {
-        self.ways().into_iter().try_for_each(|(from, to)| wait_for(from, to, wanted))
-    }
-}
-
-fn wait_for(from: &Host, to: SocketAddr, wanted: &[&str]) -> Result<()> {
-    let what = format!("answers to {} from {to} by {wanted:?}", from.name());
-    wait::until(LIMIT, &what, || answerers(from, to).ok().filter(|found| found == wanted)).map(drop)
-}
-
-/// Who answers twenty connections, each named once; an error if any of them fails.
-fn answerers(from: &Host, to: SocketAddr) -> Result<Vec<String>> {
-    let outcomes = from.probe(Probe { until_failure: true, timeout_ms: 500, ..Probe::times(Proto::Tcp, to, 20) })?;
-    let mut names = outcomes
-        .into_iter()
-        .map(|outcome| outcome.result.map(|answer| answer.by))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|failure| anyhow::anyhow!("{failure}"))?;
-    names.sort();
-    names.dedup();
-    Ok(names)
-}
-
-fn load(to: SocketAddr) -> Load {
-    Load::new(vec![traffic::Target::new(Proto::Tcp, to)], 100)
-}
 
 #[test]
 fn services_readiness_deletes_and_restarts_of_the_api_server() -> Result<()> {
     let mut world = World::start("api-follow")?;
     let plane = &world.plane;
     plane.add_service(&World::service())?;
-    let ips = [&world.near, &world.far].map(|pod| Family::BOTH.map(|family| pod.ip(family)));
-    let near = Pod { name: "near", app: "web", node: "node1", ips: &ips[0] };
-    let far = Pod { name: "far", app: "web", node: "node2", ips: &ips[1] };
+    let ips = world.pod_ips();
+    let [near, far] = World::pods(&ips);
     plane.add_pod(&near)?;
     plane.add_pod(&far)?;
     world.wait_for_answers(&["far", "near"]).context("a new Service with two pods")?;
@@ -121,7 +37,7 @@ fn services_readiness_deletes_and_restarts_of_the_api_server() -> Result<()> {
 
     plane.patch_service("web", &json!({"metadata": {"labels": {"service.kubernetes.io/service-proxy-name": "other"}}}))?;
     let node_port = world.cluster.node(1).at(Family::V4, NODE_PORT);
-    wait_refused(world.cluster.outside(), node_port).context("S1: a Service that another proxy was given")?;
+    world::wait_refused(world.cluster.outside(), node_port).context("S1: a Service that another proxy was given")?;
     plane.patch_service("web", &json!({"metadata": {"labels": {"service.kubernetes.io/service-proxy-name": null}}}))?;
     world.wait_for_answers(&["near"]).context("S1: a Service that came back")?;
 
@@ -131,6 +47,8 @@ fn services_readiness_deletes_and_restarts_of_the_api_server() -> Result<()> {
     for agent in &world.agents {
         let known = || agent.cli(&["status"]).ok().filter(|text| text.contains("can't reach the API server"));
         wait::until(LIMIT, "status to say that the API server is away", known)?;
+        let degraded = || agent.metrics().ok().filter(|metrics| metrics.sum("sluice_degraded", &["condition=\"api\""]) == 1.0);
+        wait::until(LIMIT, "metrics to say that the API server is away", degraded)?;
     }
     world.plane.start_api_server()?;
     world.plane.set_ready(&far, true)?;
@@ -149,7 +67,7 @@ fn services_readiness_deletes_and_restarts_of_the_api_server() -> Result<()> {
     world.plane.remove_service("web")?;
     for node in [0, 1] {
         for family in Family::BOTH {
-            wait_refused(world.cluster.outside(), world.cluster.node(node).at(family, NODE_PORT))
+            world::wait_refused(world.cluster.outside(), world.cluster.node(node).at(family, NODE_PORT))
                 .context("a deleted Service")?;
         }
     }
@@ -157,15 +75,6 @@ fn services_readiness_deletes_and_restarts_of_the_api_server() -> Result<()> {
         ensure!(agent.is_running(), "an agent has ended");
     }
     Ok(())
-}
-
-/// Nobody listens on a NodePort (S14): without its Service the node itself refuses.
-fn wait_refused(from: &Host, to: SocketAddr) -> Result<()> {
-    let refused = || {
-        let outcome = from.dial(Proto::Tcp, to).ok()?;
-        outcome.result.err().filter(|failure| failure.reason == "ECONNREFUSED")
-    };
-    wait::until(LIMIT, &format!("{to} to refuse"), refused).map(drop)
 }
 
 #[test]

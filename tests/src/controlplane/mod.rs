@@ -21,6 +21,7 @@ mod kube_proxy;
 mod objects;
 mod plane;
 mod programs;
+pub mod world;
 
 pub use kube_proxy::KubeProxy;
 pub use objects::Pod;

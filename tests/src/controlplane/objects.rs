@@ -94,6 +94,28 @@ impl ControlPlane {
         self.call("PATCH", &format!("{PODS}/{}/status", pod.name), &status.to_string()).map(drop)
     }
 
+    /// Begins to delete a pod, which goes on running: its kubelet would have 30 s for it.
+    pub fn terminate_pod(&self, name: &str) -> Result<()> {
+        self.call("DELETE", &format!("{PODS}/{name}?gracePeriodSeconds=30"), "").map(drop)
+    }
+
+    /// The load balancer of a Service has this address.
+    pub fn set_ingress(&self, name: &str, address: &str) -> Result<()> {
+        let status = json!({"status": {"loadBalancer": {"ingress": [{"ip": address}]}}});
+        self.call("PATCH", &format!("{SERVICES}/{name}/status"), &status.to_string()).map(drop)
+    }
+
+    /// Sets a label on all slices of a Service, or removes it.
+    pub fn label_slices(&self, service: &str, label: &str, value: Option<&str>) -> Result<()> {
+        let list = self.call("GET", &format!("{SLICES}?labelSelector=kubernetes.io/service-name={service}"), "")?;
+        let patch = json!({"metadata": {"labels": {label: value}}}).to_string();
+        for slice in list["items"].as_array().into_iter().flatten() {
+            let name = slice["metadata"]["name"].as_str().unwrap_or_default();
+            self.call("PATCH", &format!("{SLICES}/{name}"), &patch)?;
+        }
+        Ok(())
+    }
+
     /// Deletes a pod at once.
     pub fn remove_pod(&self, name: &str) -> Result<()> {
         self.call("DELETE", &format!("{PODS}/{name}?gracePeriodSeconds=0"), "").map(drop)

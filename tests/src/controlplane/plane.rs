@@ -97,6 +97,21 @@ impl ControlPlane {
         self.api_server.take().context("the API server is not running").map(drop)
     }
 
+    /// Makes etcd forget everything but the present.
+    pub fn compact(&self) -> Result<()> {
+        let at = SocketAddr::from((Ipv4Addr::LOCALHOST, 2379));
+        let post = |path: &str, text: &str| -> Result<Value> {
+            let page = http::request(&self.netns, at, "POST", path, Some(Body { kind: "application/json", text }))?;
+            if page.status != 200 {
+                bail!("etcd answers {} to {path}: {}", page.status, page.body);
+            }
+            Ok(serde_json::from_str(&page.body)?)
+        };
+        let status = post("/v3/maintenance/status", "{}")?;
+        let revision = status["header"]["revision"].as_str().context("a status without a revision")?;
+        post("/v3/kv/compaction", &format!(r#"{{"revision":"{revision}","physical":true}}"#)).map(drop)
+    }
+
     /// A request with the administrator's rights; the answer may have any status. The body is YAML or JSON, for PATCH a
     /// merge patch.
     pub fn request(&self, method: &str, path: &str, body: &str) -> Result<Page> {
