@@ -61,7 +61,7 @@ const CAPACITY: Capacity = Capacity {
     services: 64,
     frontends: 256,
     backends: 4096,
-    slots: 16_384,
+    slots: 1 << 18,
     descriptors: 256,
     source_ranges: 256,
     flows: 1 << 17,
