@@ -130,38 +130,52 @@ fn killed_at(maps: &MemoryMaps, operations: u64, changes: &[Change]) -> (MemoryM
     (faulty.into_inner(), total)
 }
 
+/// An agent dies in the midst of the last changes, and the next one finds everything whole: after each number of operations that
+/// `next` says, given the one before and how many there are.
+fn dies(history: Vec<Step>, last: Vec<Step>, next: fn(u64, u64) -> u64) -> Result<(), TestCaseError> {
+    let mut model = Model::default();
+    let maps = built(&mut model, history);
+    let before = model.table.clone();
+    let changes: Vec<Change> = last.into_iter().flat_map(|step| model.step(step)).collect();
+    let stable = identities(&maps);
+    let mut operations = 0;
+    loop {
+        let (left, total) = killed_at(&maps, operations, &changes);
+        expect_whole(&left, &before, &model.table);
+        let (mut follower, adopted) = Sync::adopt(left).expect("memory does not fail");
+        prop_assert_eq!(adopted.damaged, 0);
+        expect_whole(&follower.maps, &before, &model.table);
+        follower.settle(model.all());
+        prop_assert_eq!(held(&follower.maps), model.table.clone(), "killed after {} operations", operations);
+        for (who, (id, generation, local)) in identities(&follower.maps) {
+            if let Some(&(old, older, was)) = stable.get(&who)
+                && was == local
+                && before.contains_key(&who.0)
+            {
+                prop_assert_eq!((id, generation), (old, older), "{:?} stayed, killed after {} operations", who, operations);
+            }
+        }
+        follower.settle(Vec::new());
+        end_grace(&mut follower);
+        expect_empty(follower);
+        if operations >= total {
+            return Ok(());
+        }
+        operations = next(operations, total).min(total);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
     #[test]
-    fn killed_at_every_operation(history in steps(5, 6, 6), last in steps(5, 6, 2)) {
-        let mut model = Model::default();
-        let maps = built(&mut model, history);
-        let before = model.table.clone();
-        let changes: Vec<Change> = last.into_iter().flat_map(|step| model.step(step)).collect();
-        let stable = identities(&maps);
-        let mut operations = 0;
-        loop {
-            let (left, total) = killed_at(&maps, operations, &changes);
-            expect_whole(&left, &before, &model.table);
-            let (mut next, adopted) = Sync::adopt(left).expect("memory does not fail");
-            prop_assert_eq!(adopted.damaged, 0);
-            expect_whole(&next.maps, &before, &model.table);
-            next.settle(model.all());
-            prop_assert_eq!(held(&next.maps), model.table.clone(), "killed after {} operations", operations);
-            for (who, (id, generation, local)) in identities(&next.maps) {
-                if let Some(&(old, older, was)) = stable.get(&who) && was == local && before.contains_key(&who.0) {
-                    prop_assert_eq!((id, generation), (old, older), "{:?} stayed, killed after {} operations", who, operations);
-                }
-            }
-            next.settle(Vec::new());
-            end_grace(&mut next);
-            expect_empty(next);
-            if operations >= total {
-                break;
-            }
-            // A Maglev table is thousands of writes that are alike.
-            operations += if total > 500 { 1 + operations * 7 % (total / 64) } else { 1 };
-        }
+    fn killed_at_every_operation(history in random(5, 6, 6), last in random(5, 6, 2)) {
+        dies(history, last, |operations, _| operations + 1)?;
+    }
+
+    /// A Maglev table is thousands of writes that are alike: of these some.
+    #[test]
+    fn killed_among_the_writes_of_maglev_tables(history in steps(5, 6, 6), last in steps(5, 6, 2)) {
+        dies(history, last, |operations, total| operations + 1 + operations * 7 % (total / 64).max(1))?;
     }
 
     /// Whatever stands in the tables, an agent starts, and the wanted table is in force after the first full list.

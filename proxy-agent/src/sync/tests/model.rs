@@ -78,8 +78,17 @@ pub fn range(number: u8) -> IpNet {
 pub type Step = Vec<(u8, Option<Claim>)>;
 
 pub fn steps(services: u8, endpoints: usize, len: usize) -> impl Strategy<Value = Vec<Step>> {
+    steps_with_flags(services, endpoints, len, 16)
+}
+
+/// The same, of Services whose endpoints are chosen at random.
+pub fn random(services: u8, endpoints: usize, len: usize) -> impl Strategy<Value = Vec<Step>> {
+    steps_with_flags(services, endpoints, len, ServiceFlags::MAGLEV.0)
+}
+
+fn steps_with_flags(services: u8, endpoints: usize, len: usize, end: u32) -> impl Strategy<Value = Vec<Step>> {
     let sources = prop::option::of(btree_set(0u8..4, 0..3));
-    let claim = (btree_map(0u8..12, 0u8..4, 0..endpoints), 0u32..16, sources, btree_set(0u8..5, 0..4))
+    let claim = (btree_map(0u8..12, 0u8..4, 0..endpoints), 0..end, sources, btree_set(0u8..5, 0..4))
         .prop_map(|(endpoints, flags, sources, frontends)| Claim { endpoints, flags, sources, frontends });
     vec(vec((0..services, prop::option::weighted(0.8, claim)), 1..4), 1..len)
 }
