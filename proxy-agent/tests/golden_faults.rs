@@ -10,10 +10,11 @@ mod objects;
 #[path = "random/source.rs"]
 mod source;
 
+use held::ROOMY;
 use nix::errno::Errno;
 use proptest::prelude::*;
 use proxy_agent::control::Control;
-use proxy_agent::maps::{Capacity, FaultyMaps, MemoryMaps};
+use proxy_agent::maps::{FaultyMaps, MemoryMaps};
 use proxy_agent::sync::Sync;
 use proxy_agent::table::{Change, WantedService};
 use proxy_agent::watch::{Event, Source};
@@ -23,21 +24,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
-
-/// Enough for all objects that there can be.
-const ROOMY: Capacity = Capacity {
-    services: 128,
-    frontends: 512,
-    backends: 1024,
-    slots: 4096,
-    descriptors: 512,
-    flows: 0,
-    flows_spill: 0,
-    flows_any: 0,
-    flows_any_spill: 0,
-    udp_peers: 0,
-    source_ranges: 512,
-};
 
 /// Grace periods that end between two looks at the tables.
 const GRACES: usize = 4;

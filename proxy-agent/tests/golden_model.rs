@@ -9,11 +9,11 @@ mod held;
 mod objects;
 
 use cidrs::service_cidr;
-use held::held;
+use held::{ROOMY, held};
 use objects::{meta, node, service, slice};
 use proptest::prelude::*;
 use proxy_agent::control::Control;
-use proxy_agent::maps::{Capacity, MemoryMaps};
+use proxy_agent::maps::MemoryMaps;
 use proxy_agent::sync::Sync;
 use proxy_agent::table::{Age, Change, WantedService};
 use proxy_agent::watch::Event;
@@ -21,21 +21,6 @@ use proxy_agent::watch::objects::{Kind, Object, ObjectName, Service, ServicePort
 use proxy_common::abi::ServiceName;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Instant;
-
-/// Enough for all objects that there can be.
-const ROOMY: Capacity = Capacity {
-    services: 128,
-    frontends: 512,
-    backends: 1024,
-    slots: 4096,
-    descriptors: 512,
-    source_ranges: 512,
-    flows: 0,
-    flows_spill: 0,
-    flows_any: 0,
-    flows_any_spill: 0,
-    udp_peers: 0,
-};
 
 /// What happens in one step.
 #[derive(Clone, Debug)]

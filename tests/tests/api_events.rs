@@ -1,6 +1,5 @@
 //! What the agent tells a real API server, with the rights of deploy/ and no others.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -28,8 +27,7 @@ fn s50_a_taken_health_check_port_raises_an_event_once() -> Result<()> {
     let cluster = Cluster::build("api-events", Spec::new(PodNetwork::Routed))?;
     let (outside, node) = (cluster.outside(), cluster.node(0));
     let plane = ControlPlane::start(outside.netns(), outside.ip(Family::V4), &cluster.scratch())?;
-    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("deploy").join("base");
-    plane.kubectl(&["apply", "--server-side", "-k", &deploy.display().to_string()])?;
+    plane.deploy()?;
     plane.add_node(node.name(), &Family::BOTH.map(|family| node.ip(family)))?;
     let _taken = node.serve(&[CHECK])?;
     let kubeconfig = plane.agent_kubeconfig().display().to_string();

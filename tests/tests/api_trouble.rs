@@ -74,8 +74,7 @@ fn rights_that_are_taken_away_and_given_back() -> Result<()> {
     let [_, far] = World::pods(&ips);
     world.plane.set_ready(&far, false)?;
     world.wait_for_answers(&["far", "near"]).context("what was in force stays")?;
-    let deploy = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("deploy").join("base");
-    world.plane.kubectl(&["apply", "--server-side", "-k", &deploy.display().to_string()])?;
+    world.plane.deploy()?;
     wait_connected(&world, true)?;
     world.wait_for_answers(&["near"]).context("what happened meanwhile takes effect")?;
     lost_nothing(loads)

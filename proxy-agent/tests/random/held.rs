@@ -1,9 +1,24 @@
-//! The maps, read back into the form of the wanted table.
+//! Maps that are large enough, and what they hold in the form of the wanted table.
 
-use proxy_agent::maps::{Read, services};
+use proxy_agent::maps::{Capacity, Read, services};
 use proxy_agent::table::{WantedBackend, WantedService};
 use proxy_common::abi::ServiceName;
 use std::collections::BTreeMap;
+
+/// Enough for all objects that there can be.
+pub const ROOMY: Capacity = Capacity {
+    services: 128,
+    frontends: 512,
+    backends: 1024,
+    slots: 4096,
+    descriptors: 512,
+    source_ranges: 512,
+    flows: 0,
+    flows_spill: 0,
+    flows_any: 0,
+    flows_any_spill: 0,
+    udp_peers: 0,
+};
 
 /// All services in force; what no map holds, their age, is that of the newest.
 pub fn held(maps: &impl Read) -> BTreeMap<ServiceName, WantedService> {

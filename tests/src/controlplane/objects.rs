@@ -1,6 +1,7 @@
 //! Objects in the API server, written as their usual writers write them: Services by users, pods' status by kubelets.
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
@@ -27,6 +28,12 @@ pub struct Pod<'a> {
 }
 
 impl ControlPlane {
+    /// Applies deploy/base, which gives the agent its rights.
+    pub fn deploy(&self) -> Result<()> {
+        let base = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("deploy").join("base");
+        self.kubectl(&["apply", "--server-side", "-k", &base.display().to_string()]).map(drop)
+    }
+
     /// The capabilities that the DaemonSet of deploy/ grants, once it is applied.
     pub fn agent_capabilities(&self) -> Result<Vec<String>> {
         let set = self.call("GET", DAEMON_SET, "")?;

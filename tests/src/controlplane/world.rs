@@ -1,7 +1,6 @@
 //! A cluster whose agents follow a real API server, and one Service dialled on every way.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,8 +44,7 @@ impl World {
         let servers = vec![near.serve(&[POD_PORT])?, far.serve(&[POD_PORT])?];
         let outside = cluster.outside();
         let plane = ControlPlane::start(outside.netns(), outside.ip(Family::V4), &cluster.scratch())?;
-        let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("deploy").join("base");
-        plane.kubectl(&["apply", "--server-side", "-k", &deploy.display().to_string()])?;
+        plane.deploy()?;
         for node in cluster.nodes() {
             plane.add_node(node.name(), &Family::BOTH.map(|family| node.ip(family)))?;
         }

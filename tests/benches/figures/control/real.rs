@@ -2,7 +2,6 @@
 //! a bare watch client and kube-proxy.
 
 use std::fs;
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -37,8 +36,7 @@ pub fn measure() -> Result<Vec<Figure>> {
     let cluster = Cluster::build("bench-api", Spec::new(PodNetwork::Routed))?;
     let outside = cluster.outside();
     let plane = ControlPlane::start(outside.netns(), outside.ip(Family::V4), &cluster.scratch())?;
-    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("deploy").join("base");
-    plane.kubectl(&["apply", "--server-side", "-k", &deploy.display().to_string()])?;
+    plane.deploy()?;
     for node in cluster.nodes() {
         plane.add_node(node.name(), &Family::BOTH.map(|family| node.ip(family)))?;
     }
