@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
@@ -105,9 +106,18 @@ fn refused_within(case: &impl Display, outcomes: &[Outcome], micros: u64) -> Res
     Ok(())
 }
 
-/// Ten connections, each answered by `by`, which sees the client itself.
+/// How many connections [`served`] makes.
+const SERVED: u16 = 10;
+
+/// The next source port of [`served`], above the kernel's own choice: where two frontends share a backend the kernel may take one port for
+/// both, and then the second flow rightly gets another source port.
+static NEXT_PORT: AtomicU16 = AtomicU16::new(61_000);
+
+/// Ten connections, each from a port of its own and answered by `by`, which sees the client itself.
 pub fn served(client: &Host, to: SocketAddr, proto: Proto, by: &str) -> Result<()> {
-    let outcomes = client.probe(Probe::times(proto, to, 10))?;
+    let any = if to.is_ipv4() { IpAddr::from([0; 4]) } else { IpAddr::from([0; 16]) };
+    let bind = Some(SocketAddr::new(any, NEXT_PORT.fetch_add(SERVED, Ordering::Relaxed)));
+    let outcomes = client.probe(Probe { bind, ..Probe::times(proto, to, SERVED.into()) })?;
     answered_to_itself(&format!("{} -> {to} {proto}", client.name()), &outcomes, to, &[by])
 }
 

@@ -154,7 +154,7 @@ pub struct Held {
 pub struct Probe {
     /// Where to.
     pub target: Target,
-    /// The source address and port; port 0 lets the kernel choose.
+    /// The source address and port of the first connection, each further one takes the next port; port 0 lets the kernel choose.
     pub bind: Option<SocketAddr>,
     /// How many.
     pub count: u32,
