@@ -1,5 +1,5 @@
-//! Hash maps whose keys are names or addresses. The standard hasher takes as long for a service port's name, 196 bytes, as writing
-//! a backend does; this one folds eight bytes at a time into a secret that each process draws anew, so that nobody who may name
+//! Hash maps whose keys are names or addresses. The standard hasher takes as long for a service port's name as writing a
+//! backend does; this one folds eight bytes at a time into a secret that each process draws anew, so that nobody who may name
 //! Services can aim at one bucket.
 
 use std::collections::HashMap;
@@ -53,6 +53,10 @@ impl Hasher for Fold {
             last[..rest.len()].copy_from_slice(rest);
             self.fold(u64::from_ne_bytes(last));
         }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.fold(word);
     }
 
     fn finish(&self) -> u64 {

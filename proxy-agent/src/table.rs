@@ -2,12 +2,16 @@
 
 use ipnet::IpNet;
 use proxy_common::abi::{Addr, BackendState, FrontendKey, FrontendKind, Port, ServiceFlags, ServiceName};
+use std::sync::Arc;
+
+/// Who a service port is. Shared: a name is longer than all else that is said of most.
+pub type PortName = Arc<ServiceName>;
 
 /// One service port in one family as it shall be.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WantedService {
     /// Who it is: namespace, name, port name, protocol (S4) and family.
-    pub name: ServiceName,
+    pub name: PortName,
     /// Its place among those that want the same room: the lowest gets it (S9).
     pub age: Age,
     /// Which set serves whom, and what an empty one means.
@@ -48,9 +52,9 @@ pub struct WantedBackend {
 
 impl WantedService {
     /// A service port of policies Cluster, the newest of all.
-    pub fn new(name: ServiceName, frontends: Vec<(FrontendKey, FrontendKind)>, backends: Vec<WantedBackend>) -> Self {
+    pub fn new(name: impl Into<PortName>, frontends: Vec<(FrontendKey, FrontendKind)>, backends: Vec<WantedBackend>) -> Self {
         let flags = ServiceFlags::ENDPOINTS.when(backends.iter().any(|backend| backend.state.is_chosen()));
-        Self { name, age: Age::from(None), flags, affinity: 0, sources: None, frontends, backends }
+        Self { name: name.into(), age: Age::from(None), flags, affinity: 0, sources: None, frontends, backends }
     }
 
     /// The same with other frontends.
@@ -58,7 +62,7 @@ impl WantedService {
     pub fn with_frontends(&self, frontends: &[(FrontendKey, FrontendKind)]) -> Self {
         let Self { name, age, flags, affinity, sources, frontends: _, backends } = self;
         Self {
-            name: *name,
+            name: name.clone(),
             age: *age,
             flags: *flags,
             affinity: *affinity,
@@ -82,5 +86,5 @@ pub enum Change {
     /// The service port is new or differs.
     Set(WantedService),
     /// The service port is gone, with all its frontends (S13).
-    Remove(ServiceName),
+    Remove(PortName),
 }

@@ -186,7 +186,7 @@ fn sections(script: &str) -> Vec<(&str, &str)> {
 
 fn table(control: &Control) -> String {
     let mut services: Vec<_> = control.table().collect();
-    services.sort_by_key(|service| service.name);
+    services.sort_by(|a, b| a.name.cmp(&b.name));
     services.iter().map(service).collect()
 }
 

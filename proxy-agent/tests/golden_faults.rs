@@ -16,9 +16,8 @@ use proptest::prelude::*;
 use proxy_agent::control::Control;
 use proxy_agent::maps::{FaultyMaps, MemoryMaps};
 use proxy_agent::sync::Sync;
-use proxy_agent::table::{Change, WantedService};
+use proxy_agent::table::{Change, PortName, WantedService};
 use proxy_agent::watch::{Event, Source};
-use proxy_common::abi::ServiceName;
 use source::{Faulty, Objects, Step, step};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,7 +27,7 @@ use std::time::Instant;
 /// Grace periods that end between two looks at the tables.
 const GRACES: usize = 4;
 
-type Table = BTreeMap<ServiceName, WantedService>;
+type Table = BTreeMap<PortName, WantedService>;
 
 /// An agent between a source and tables: what `app` does with events, without the node.
 struct Agent {
@@ -115,7 +114,7 @@ fn from_nothing(objects: &Objects) -> (Control, Table) {
 fn put(table: &mut Table, change: Change) {
     match change {
         Change::Set(service) => {
-            let before = table.insert(service.name, service.clone());
+            let before = table.insert(service.name.clone(), service.clone());
             assert_ne!(before, Some(service));
         }
         Change::Remove(name) => assert!(table.remove(&name).is_some(), "{name:?}"),
@@ -123,8 +122,8 @@ fn put(table: &mut Table, change: Change) {
 }
 
 /// The maps have nothing of a Service's age.
-fn ageless((name, service): (ServiceName, WantedService)) -> (ServiceName, WantedService) {
-    let age = WantedService::new(name, Vec::new(), Vec::new()).age;
+fn ageless((name, service): (PortName, WantedService)) -> (PortName, WantedService) {
+    let age = WantedService::new(name.clone(), Vec::new(), Vec::new()).age;
     (name, WantedService { age, ..service })
 }
 

@@ -15,10 +15,9 @@ use proptest::prelude::*;
 use proxy_agent::control::Control;
 use proxy_agent::maps::MemoryMaps;
 use proxy_agent::sync::Sync;
-use proxy_agent::table::{Age, Change, WantedService};
+use proxy_agent::table::{Age, Change, PortName, WantedService};
 use proxy_agent::watch::Event;
 use proxy_agent::watch::objects::{Kind, Object, ObjectName, Service, ServicePort, ServiceSpec};
-use proxy_common::abi::ServiceName;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Instant;
 
@@ -51,7 +50,7 @@ fn started() -> Control {
     control
 }
 
-fn from_nothing<'a>(objects: impl Iterator<Item = &'a Object>) -> (Control, BTreeMap<ServiceName, WantedService>) {
+fn from_nothing<'a>(objects: impl Iterator<Item = &'a Object>) -> (Control, BTreeMap<PortName, WantedService>) {
     let mut control = started();
     objects.for_each(|object| control.on_event(object.clone().into(), Instant::now()));
     let changes = control.take_changes();
@@ -61,19 +60,19 @@ fn from_nothing<'a>(objects: impl Iterator<Item = &'a Object>) -> (Control, BTre
 }
 
 /// Puts what changed in force: in the table, and in the maps, which then hold the same.
-fn take(control: &mut Control, table: &mut BTreeMap<ServiceName, WantedService>, sync: &mut Sync<MemoryMaps>) {
+fn take(control: &mut Control, table: &mut BTreeMap<PortName, WantedService>, sync: &mut Sync<MemoryMaps>) {
     let changes = control.take_changes();
     assert!(sync.apply(changes.clone()).rejected.is_empty());
     if let Some(token) = sync.retired_pending() {
         sync.grace_ended(token);
     }
     put(table, changes);
-    let ageless = table.iter().map(|(name, service)| (*name, WantedService { age: Age::from(None), ..service.clone() }));
+    let ageless = table.iter().map(|(name, service)| (name.clone(), WantedService { age: Age::from(None), ..service.clone() }));
     assert_eq!(held(sync.maps()), ageless.collect());
 }
 
 /// Puts changes in force; each must make a difference.
-fn put(table: &mut BTreeMap<ServiceName, WantedService>, changes: Vec<Change>) {
+fn put(table: &mut BTreeMap<PortName, WantedService>, changes: Vec<Change>) {
     for change in changes {
         match change {
             Change::Set(service) => {
@@ -81,7 +80,7 @@ fn put(table: &mut BTreeMap<ServiceName, WantedService>, changes: Vec<Change>) {
                     service.frontends.is_sorted() && service.backends.is_sorted_by_key(|backend| (backend.addr, backend.port))
                 );
                 assert!(!service.frontends.is_empty(), "{service:?}");
-                let before = table.insert(service.name, service.clone());
+                let before = table.insert(service.name.clone(), service.clone());
                 assert_ne!(before, Some(service));
             }
             Change::Remove(name) => assert!(table.remove(&name).is_some(), "{name:?}"),
@@ -89,7 +88,7 @@ fn put(table: &mut BTreeMap<ServiceName, WantedService>, changes: Vec<Change>) {
     }
 }
 
-fn check(control: &mut Control, table: &BTreeMap<ServiceName, WantedService>, objects: &BTreeMap<(Kind, ObjectName), Object>) {
+fn check(control: &mut Control, table: &BTreeMap<PortName, WantedService>, objects: &BTreeMap<(Kind, ObjectName), Object>) {
     let (mut fresh, wanted) = from_nothing(objects.values());
     let (mut reversed, in_reverse) = from_nothing(objects.values().rev());
     assert_eq!(table, &wanted);
@@ -101,7 +100,7 @@ fn check(control: &mut Control, table: &BTreeMap<ServiceName, WantedService>, ob
     assert_eq!(cidrs, reversed.take_service_cidrs());
     assert!(control.take_service_cidrs().is_none_or(|given| Some(given) == cidrs), "S26");
     let given: BTreeSet<_> = control.table().map(|service| service.name).collect();
-    assert_eq!(given, table.keys().copied().collect());
+    assert_eq!(given, table.keys().cloned().collect());
     let mut keys = HashSet::new();
     assert!(table.values().flat_map(|service| &service.frontends).all(|(key, _)| keys.insert(*key)));
 }

@@ -4,20 +4,19 @@ use super::claims::{Claim, Claims};
 use super::ports::ports;
 use crate::keys::KeyMap;
 use crate::state::{RejectReason, Rejection, State};
-use crate::table::{Change, WantedService};
+use crate::table::{Change, PortName, WantedService};
 use crate::watch::objects::{Kind, ObjectName};
-use proxy_common::abi::{FrontendKey, FrontendKind, ServiceName};
+use proxy_common::abi::{FrontendKey, FrontendKind};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 /// The wanted table as it was last given out, and what conflicts are settled by.
 #[derive(Debug, Default)]
 pub struct Compiler {
-    ports: KeyMap<Arc<ServiceName>, Box<Entry>>,
-    by_service: KeyMap<ObjectName, Vec<Arc<ServiceName>>>,
+    ports: KeyMap<PortName, Box<Entry>>,
+    by_service: KeyMap<ObjectName, Vec<PortName>>,
     claims: Claims,
     /// Service ports that lost a frontend to another.
-    losers: BTreeSet<Arc<ServiceName>>,
+    losers: BTreeSet<PortName>,
     rejected: BTreeMap<ObjectName, Vec<RejectReason>>,
 }
 
@@ -80,12 +79,12 @@ impl Compiler {
         rejection(&entry.service, RejectReason::Taken { key, owner: owner.service.clone() })
     }
 
-    fn compile_one(&mut self, state: &State, name: &ObjectName, affected: &mut Vec<Arc<ServiceName>>, compiled: &mut Compiled) {
+    fn compile_one(&mut self, state: &State, name: &ObjectName, affected: &mut Vec<PortName>, compiled: &mut Compiled) {
         let mut rejected = Vec::new();
         let service = state.service(name);
         let wanted = service.map(|service| ports(state, name, service, &mut rejected)).unwrap_or_default();
         let before = self.by_service.remove(name).unwrap_or_default();
-        for gone in before.iter().filter(|key| !wanted.iter().any(|port| port.name == ***key)) {
+        for gone in before.iter().filter(|key| !wanted.iter().any(|port| port.name == **key)) {
             compiled.changes.extend(self.remove(gone, affected));
         }
         let after: Vec<_> = wanted.into_iter().map(|port| self.set(name, port, affected)).collect();
@@ -100,9 +99,12 @@ impl Compiler {
         }
     }
 
-    fn set(&mut self, service: &ObjectName, wanted: WantedService, affected: &mut Vec<Arc<ServiceName>>) -> Arc<ServiceName> {
-        let before = self.ports.remove_entry(&wanted.name);
-        let name = before.as_ref().map_or_else(|| Arc::new(wanted.name), |(key, _)| key.clone());
+    fn set(&mut self, service: &ObjectName, mut wanted: WantedService, affected: &mut Vec<PortName>) -> PortName {
+        let before = self.ports.remove_entry(&*wanted.name);
+        if let Some((known, _)) = &before {
+            wanted.name = known.clone();
+        }
+        let name = wanted.name.clone();
         let claim = Claim::new(wanted.age, &name);
         let (mut frontends, mut stale, mut lost) = (Vec::new(), true, Vec::new());
         if let Some((_, old)) = before {
@@ -122,17 +124,17 @@ impl Compiler {
         name
     }
 
-    fn remove(&mut self, name: &ServiceName, affected: &mut Vec<Arc<ServiceName>>) -> Option<Change> {
-        let entry = self.ports.remove(name)?;
-        self.losers.remove(name);
+    fn remove(&mut self, name: &PortName, affected: &mut Vec<PortName>) -> Option<Change> {
+        let (name, entry) = self.ports.remove_entry(name)?;
+        self.losers.remove(&name);
         for (key, _) in &entry.wanted.frontends {
             self.claims.remove(key, &entry.claim, affected);
         }
-        (!entry.frontends.is_empty()).then_some(Change::Remove(*name))
+        (!entry.frontends.is_empty()).then_some(Change::Remove(name))
     }
 
     /// Gives a service port the frontends that are its own.
-    fn refresh(&mut self, name: &Arc<ServiceName>, compiled: &mut Compiled) {
+    fn refresh(&mut self, name: &PortName, compiled: &mut Compiled) {
         let Some(entry) = self.ports.get_mut(name) else { return };
         let own = |(key, _): &(FrontendKey, FrontendKind)| self.claims.owner(key) == Some(name);
         let claimed = &entry.wanted.frontends;
@@ -145,7 +147,7 @@ impl Compiler {
         if frontends != entry.frontends || (entry.stale && !frontends.is_empty()) {
             entry.frontends = frontends;
             entry.stale = entry.frontends.is_empty();
-            compiled.changes.push(if entry.stale { Change::Remove(**name) } else { Change::Set(entry.given()) });
+            compiled.changes.push(if entry.stale { Change::Remove(name.clone()) } else { Change::Set(entry.given()) });
         }
         if entry.lost.is_empty() {
             self.losers.remove(name);

@@ -23,7 +23,7 @@ pub fn ports(state: &State, name: &ObjectName, service: &Service, rejected: &mut
             let endpoints = slices.map(|slices| endpoints(slices, family, &port.name, port.proto)).unwrap_or_default();
             let frontends = frontends(service, port, cluster_ip);
             wanted.push(WantedService {
-                name: key,
+                name: key.into(),
                 age: Age::from(service.created),
                 flags: flags(service.policies, &endpoints).with(algorithm(state, service)),
                 affinity: service.affinity,

@@ -12,6 +12,7 @@ use super::space::Space;
 use super::write;
 use crate::keys::KeyMap;
 use crate::maps::{Capacity, MapError, Maps, Partial, Read};
+use crate::table::PortName;
 use bytemuck::Zeroable;
 use proxy_common::abi::{
     BackendId, BackendState, Descriptor, Frontend, FrontendKey, Generation, RangeSet, ServiceFlags, ServiceId, ServiceName,
@@ -32,7 +33,7 @@ pub struct Adopted {
 
 /// The parts of the tables that services hold, as they are found.
 struct Claims {
-    services: KeyMap<ServiceName, Service>,
+    services: KeyMap<PortName, Service>,
     ids: HashSet<ServiceId>,
     backends: Vec<bool>,
     descriptors: Vec<bool>,
@@ -101,7 +102,8 @@ impl Claims {
         self.ids.insert(id);
         self.sources.extend((descriptor.sources != RangeSet::NONE).then_some(descriptor.sources));
         self.descriptors[index as usize] = true;
-        self.services.insert(name, Service { id, frontends: Vec::new(), backends, force: InForce { index, descriptor } });
+        self.services
+            .insert(name.into(), Service { id, frontends: Vec::new(), backends, force: InForce { index, descriptor } });
         true
     }
 

@@ -9,8 +9,8 @@ use super::space::Space;
 use super::write;
 use crate::keys::KeyMap;
 use crate::maps::{GraceToken, MapError, MapName, Maps};
-use crate::table::{Age, Change, WantedService};
-use proxy_common::abi::{BackendId, BackendState, Frontend, FrontendKey, ServiceId, ServiceName, ServiceWord};
+use crate::table::{Age, Change, PortName, WantedService};
+use proxy_common::abi::{BackendId, BackendState, Frontend, FrontendKey, ServiceId, ServiceWord};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The tables that only the agent writes, and all that it knows of them.
@@ -18,17 +18,17 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 pub struct Sync<M> {
     pub(super) maps: M,
     pub(super) space: Space,
-    pub(super) services: KeyMap<ServiceName, Service>,
+    pub(super) services: KeyMap<PortName, Service>,
     pub(super) frontends: Frontends,
     pub(super) retired: Retirements,
-    pub(super) rejected: BTreeMap<ServiceName, (Change, MapError)>,
+    pub(super) rejected: BTreeMap<PortName, (Change, MapError)>,
 }
 
 /// What a batch of changes has in hand.
 #[derive(Default)]
 pub(super) struct Round {
     pub steps: Vec<Step>,
-    removals: Vec<(ServiceName, ServiceId)>,
+    removals: Vec<(PortName, ServiceId)>,
     pub comes: Vec<(FrontendKey, Frontend)>,
     pub goes: Vec<(FrontendKey, ServiceId)>,
 }
@@ -56,10 +56,10 @@ impl<M: Maps> Sync<M> {
     /// that went while no agent ran is gone.
     pub fn settle(&mut self, mut all: Vec<Change>) -> Applied {
         if !self.holds_nothing() {
-            let said: HashSet<&ServiceName> = all.iter().map(name_of).collect();
+            let said: HashSet<&PortName> = all.iter().map(name_of).collect();
             self.rejected.retain(|name, _| said.contains(name));
             let gone = self.services.keys().filter(|name| !said.contains(name));
-            let gone: Vec<Change> = gone.map(|name| Change::Remove(*name)).collect();
+            let gone: Vec<Change> = gone.map(|name| Change::Remove(name.clone())).collect();
             all.extend(gone);
         }
         self.apply(all)
@@ -102,7 +102,7 @@ impl<M: Maps> Sync<M> {
 
     /// What is rejected at present, and why.
     pub fn rejected(&self) -> impl Iterator<Item = Rejection> {
-        self.rejected.iter().map(|(name, (_, error))| Rejection { name: *name, error: *error })
+        self.rejected.iter().map(|(name, (_, error))| Rejection { name: name.clone(), error: *error })
     }
 
     /// The tables.
@@ -134,7 +134,7 @@ impl<M: Maps> Sync<M> {
         }
         for step in &round.steps {
             if step.plan.before.is_none() {
-                self.maps.set_name(step.plan.id, step.wanted.name);
+                self.maps.set_name(step.plan.id, *step.wanted.name);
             }
             write::write(&mut self.maps, &mut self.retired, &step.plan);
             applied.flips += usize::from(step.plan.flip.is_some());
@@ -187,7 +187,8 @@ impl<M: Maps> Sync<M> {
         let comes = self.frontends.missing(&wanted.frontends, plan.id);
         let goes = self.given_up(&wanted).map(|key| (key, plan.id));
         let goes: Vec<_> = goes.filter(|(key, id)| self.frontends.leads_to(key, *id)).collect();
-        let change = ServiceChange { frontends_added: comes.len(), frontends_removed: goes.len(), ..plan.change(wanted.name) };
+        let change =
+            ServiceChange { frontends_added: comes.len(), frontends_removed: goes.len(), ..plan.change(wanted.name.clone()) };
         round.comes.extend(comes);
         round.goes.extend(goes);
         round.steps.push(Step { wanted, plan, change });
@@ -214,7 +215,7 @@ impl<M: Maps> Sync<M> {
                 self.rejected.remove(&wanted.name);
             }
             if let Some(force) = plan.flip.or(plan.before) {
-                self.services.insert(change.name, Service { id: plan.id, frontends, backends: plan.after, force });
+                self.services.insert(change.name.clone(), Service { id: plan.id, frontends, backends: plan.after, force });
             }
             applied.changes.extend(change.is_any().then_some(change));
         }
@@ -227,14 +228,14 @@ impl<M: Maps> Sync<M> {
     }
 
     pub(super) fn reject(&mut self, change: Change, error: MapError, applied: &mut Applied) {
-        let name = *name_of(&change);
-        if self.rejected.insert(name, (change, error)).is_none() {
+        let name = name_of(&change).clone();
+        if self.rejected.insert(name.clone(), (change, error)).is_none() {
             applied.rejected.push(Rejection { name, error });
         }
     }
 
     /// The frontends are out: the word, and then all that hung on it.
-    fn remove(&mut self, name: &ServiceName, applied: &mut Applied) {
+    fn remove(&mut self, name: &PortName, applied: &mut Applied) {
         let Some(service) = self.services.remove(name) else { return };
         self.rejected.remove(name);
         self.maps.set_service(service.id, ServiceWord::NONE);
@@ -247,7 +248,7 @@ impl<M: Maps> Sync<M> {
         applied.changes.push(ServiceChange {
             frontends_removed: service.frontends.len(),
             backends_removed: service.backends.len(),
-            ..ServiceChange::new(*name, ChangeKind::Removed)
+            ..ServiceChange::new(name.clone(), ChangeKind::Removed)
         });
     }
 }
@@ -286,7 +287,7 @@ const fn age_of(change: &Change) -> Option<Age> {
     }
 }
 
-const fn name_of(change: &Change) -> &ServiceName {
+const fn name_of(change: &Change) -> &PortName {
     match change {
         Change::Set(service) => &service.name,
         Change::Remove(name) => name,

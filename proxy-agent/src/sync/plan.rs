@@ -6,10 +6,10 @@ use super::ranges::{self, Block};
 use super::report::{ChangeKind, ServiceChange};
 use super::space::Space;
 use crate::maps::MapError;
-use crate::table::{WantedBackend, WantedService};
+use crate::table::{PortName, WantedBackend, WantedService};
 use proxy_common::abi::{
     Addr, Backend, BackendFlags, BackendId, BackendState, Descriptor, FrontendKey, Generation, Port, RangeSet, ServiceFlags,
-    ServiceId, ServiceName, SlotRange,
+    ServiceId, SlotRange,
 };
 
 /// A service port as it stands in the tables.
@@ -142,12 +142,14 @@ struct Shape {
 
 impl Shape {
     fn of(wanted: &WantedService, sources: RangeSet) -> Self {
-        let count = |sets| wanted.backends.iter().filter(|backend| backend.state.sets() == sets).count() as u32;
+        let mut counts = [0; PLACES];
+        wanted.backends.iter().for_each(|backend| counts[place(backend.state.sets())] += 1);
+        let [cluster_only, both, local_only, _] = counts;
         Self {
             members: wanted.backends.len() as u32,
-            cluster_only: count(BackendState::IN_CLUSTER),
-            both: count(BackendState::IN_BOTH),
-            local_only: count(BackendState::IN_LOCAL),
+            cluster_only,
+            both,
+            local_only,
             flags: wanted.flags,
             affinity: wanted.affinity.saturating_mul(1000),
             sources,
@@ -201,8 +203,11 @@ impl Shape {
     }
 }
 
+/// How many places there are.
+pub const PLACES: usize = 4;
+
 /// Where a backend stands among the slots.
-pub const fn place(sets: BackendState) -> u8 {
+pub const fn place(sets: BackendState) -> usize {
     match sets {
         BackendState::IN_CLUSTER => 0,
         BackendState::IN_BOTH => 1,
@@ -264,7 +269,7 @@ impl Plan {
     }
 
     /// The difference, but for frontends.
-    pub fn change(&self, name: ServiceName) -> ServiceChange {
+    pub fn change(&self, name: PortName) -> ServiceChange {
         let kind = if self.before.is_some() { ChangeKind::Updated } else { ChangeKind::Added };
         ServiceChange {
             backends_added: self.comes.len(),

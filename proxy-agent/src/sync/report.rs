@@ -1,7 +1,7 @@
 //! What became of changes: enough for one log line each, and for the counters.
 
 use crate::maps::MapError;
-use proxy_common::abi::ServiceName;
+use crate::table::PortName;
 
 /// The outcome of a batch of changes.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -26,10 +26,10 @@ pub enum ChangeKind {
 }
 
 /// How a service port differs from before.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ServiceChange {
     /// Which one.
-    pub name: ServiceName,
+    pub name: PortName,
     /// What happened.
     pub kind: ChangeKind,
     /// Frontends that came or changed their kind.
@@ -48,17 +48,17 @@ pub struct ServiceChange {
 
 /// A service port that could not be brought in line. What the tables held of it stays in force; it is tried again when room comes
 /// back.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Rejection {
     /// Which one.
-    pub name: ServiceName,
+    pub name: PortName,
     /// Why.
     pub error: MapError,
 }
 
 impl ServiceChange {
     /// No difference yet.
-    pub(super) const fn new(name: ServiceName, kind: ChangeKind) -> Self {
+    pub(super) const fn new(name: PortName, kind: ChangeKind) -> Self {
         Self {
             name,
             kind,

@@ -2,7 +2,7 @@
 //! any moment finds the old set or the new one, each complete, and states that say one too many but never one too few.
 
 use super::maglev;
-use super::plan::{Held, Plan, place};
+use super::plan::{Held, PLACES, Plan, place};
 use super::ranges::Block;
 use super::retire::{Retired, Retirements};
 use crate::maps::Maps;
@@ -51,8 +51,19 @@ fn flip(maps: &mut impl Maps, retired: &mut Retirements, plan: &Plan) {
 
 /// Who is in the Cluster set alone, in both, in the Local set alone, and in none.
 fn each_once(after: &[Held]) -> Vec<BackendId> {
-    let places = 0..=place(BackendState::default());
-    places.flat_map(|at| after.iter().filter(move |held| place(held.sets) == at)).map(|held| held.id).collect()
+    let mut next = [0; PLACES];
+    after.iter().for_each(|held| next[place(held.sets)] += 1);
+    let mut first = 0;
+    for next in &mut next {
+        first += std::mem::replace(next, first);
+    }
+    let mut named = vec![BackendId::default(); after.len()];
+    for held in after {
+        let next = &mut next[place(held.sets)];
+        named[*next] = held.id;
+        *next += 1;
+    }
+    named
 }
 
 /// The Cluster set's table, the Local set's, and who is in none.

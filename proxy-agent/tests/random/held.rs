@@ -1,8 +1,7 @@
 //! Maps that are large enough, and what they hold in the form of the wanted table.
 
 use proxy_agent::maps::{Capacity, Read, services};
-use proxy_agent::table::{WantedBackend, WantedService};
-use proxy_common::abi::ServiceName;
+use proxy_agent::table::{PortName, WantedBackend, WantedService};
 use std::collections::BTreeMap;
 
 /// Enough for all objects that there can be.
@@ -21,14 +20,14 @@ pub const ROOMY: Capacity = Capacity {
 };
 
 /// All services in force; what no map holds, their age, is that of the newest.
-pub fn held(maps: &impl Read) -> BTreeMap<ServiceName, WantedService> {
+pub fn held(maps: &impl Read) -> BTreeMap<PortName, WantedService> {
     let views = services(maps).unwrap().into_iter().map(|view| {
         let backends = view.backends.iter().map(|held| {
             assert_eq!(held.sets, held.state.sets(), "state and sets of {:?}", held.addr);
             WantedBackend { addr: held.addr, port: held.port, local: held.local, state: held.state }
         });
         let wanted = WantedService::new(view.name, view.frontends, backends.collect());
-        (view.name, WantedService { flags: view.flags, affinity: view.affinity, sources: view.sources, ..wanted })
+        (wanted.name.clone(), WantedService { flags: view.flags, affinity: view.affinity, sources: view.sources, ..wanted })
     });
     views.collect()
 }

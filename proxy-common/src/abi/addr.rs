@@ -1,10 +1,11 @@
 //! Addresses, ports and tuples. IPv4 is v4-mapped; a word holds the bytes of the wire as they lie in memory.
 
 use bytemuck::{Pod, Zeroable};
+use core::cmp::Ordering;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// An IPv6 address, or an IPv4 address as `::ffff:a.b.c.d`; 16 bytes in network order.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Pod, Zeroable)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Pod, Zeroable)]
 #[repr(C)]
 pub struct Addr {
     words: [u32; 4],
@@ -20,7 +21,7 @@ pub enum Family {
 }
 
 /// A transport port in network order.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Pod, Zeroable)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Pod, Zeroable)]
 #[repr(transparent)]
 pub struct Port(u16);
 
@@ -142,6 +143,36 @@ impl From<Addr> for IpAddr {
         } else {
             Self::V6(Ipv6Addr::from(octets))
         }
+    }
+}
+
+/// In the order of the numbers that the bytes of the wire are.
+impl Ord for Addr {
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        let number = |addr: &Self| u128::from_be_bytes(bytemuck::cast(addr.words));
+        number(self).cmp(&number(other))
+    }
+}
+
+impl PartialOrd for Addr {
+    #[inline]
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Port {
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.number().cmp(&other.number())
+    }
+}
+
+impl PartialOrd for Port {
+    #[inline]
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 

@@ -124,7 +124,7 @@ impl SlotRange {
 const LABEL: usize = 63;
 
 /// Value of NAMES: who a service id is, so that the CLI and a restarted agent need nobody else. 196 bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Pod, Zeroable)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Pod, Zeroable)]
 #[repr(C)]
 pub struct ServiceName {
     namespace: [u8; LABEL],
@@ -173,6 +173,17 @@ impl ServiceName {
 
 fn text(bytes: &[u8; LABEL], length: u8) -> &str {
     bytes.get(..usize::from(length)).and_then(|b| core::str::from_utf8(b).ok()).unwrap_or("")
+}
+
+/// By what the name says alone: most of its bytes are padding.
+impl core::hash::Hash for ServiceName {
+    fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
+        state.write(self.namespace().as_bytes());
+        state.write(self.name().as_bytes());
+        state.write(self.port().as_bytes());
+        let [namespace, name, port] = self.lengths;
+        state.write_u64(u64::from_le_bytes([namespace, name, port, self.proto.0, self.family, 0, 0, 0]));
+    }
 }
 
 impl core::fmt::Debug for ServiceName {

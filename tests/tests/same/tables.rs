@@ -71,7 +71,7 @@ impl Tables {
         let index = dice.below(self.services.len());
         self.services[index].sources = sources(self.family, dice)?;
         match dice.below(10) {
-            0 => self.apply(Change::Remove(self.services[index].name)),
+            0 => self.apply(Change::Remove(self.services[index].name.into())),
             1..=3 => {
                 for backend in &mut self.services[index].backends {
                     backend.state = state(backend.local, dice);

@@ -3,12 +3,10 @@
 use super::model::*;
 use crate::maps::{FaultyMaps, MemoryMaps, Read};
 use crate::sync::Sync;
-use crate::table::{Change, WantedService};
+use crate::table::{Change, PortName, WantedService};
 use ipnet::IpNet;
 use proptest::prelude::*;
-use proxy_common::abi::{
-    Addr, BackendId, BackendState, Descriptor, FrontendKey, RangeSet, ServiceFlags, ServiceId, ServiceName, SlotRange,
-};
+use proxy_common::abi::{Addr, BackendId, BackendState, Descriptor, FrontendKey, RangeSet, ServiceFlags, ServiceId, SlotRange};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a program finds under a frontend: the addresses it chooses from, of both sets, flags, and whom it lets in.
@@ -41,7 +39,7 @@ fn chosen(maps: &MemoryMaps, id: BackendId, set: BackendState) -> Addr {
     backend.addr
 }
 
-fn sets(table: &Table) -> BTreeMap<ServiceName, Sets> {
+fn sets(table: &Table) -> BTreeMap<PortName, Sets> {
     let set = |wanted: &WantedService, set| wanted.backends.iter().filter(|b| b.state.has(set)).map(|b| b.addr).collect();
     let sets = |wanted: &WantedService| {
         (
@@ -51,11 +49,11 @@ fn sets(table: &Table) -> BTreeMap<ServiceName, Sets> {
             wanted.sources.clone().map(BTreeSet::from_iter),
         )
     };
-    table.iter().map(|(name, wanted)| (*name, sets(wanted))).collect()
+    table.iter().map(|(name, wanted)| (name.clone(), sets(wanted))).collect()
 }
 
-fn owner(table: &Table, key: &FrontendKey) -> Option<ServiceName> {
-    table.values().find(|wanted| wanted.frontends.iter().any(|(held, _)| held == key)).map(|wanted| wanted.name)
+fn owner(table: &Table, key: &FrontendKey) -> Option<PortName> {
+    table.values().find(|wanted| wanted.frontends.iter().any(|(held, _)| held == key)).map(|wanted| wanted.name.clone())
 }
 
 /// Each frontend leads to one whole set: of its old or its new service, as it was or as it shall be. A load balancer's address
@@ -82,9 +80,9 @@ fn expect_whole(maps: &MemoryMaps, before: &Table, after: &Table) {
 }
 
 /// What a load balancer's address would be if the service that gives it up had its new ranges already.
-fn closed<'a>(before: &Table, after: &Table, new: &'a BTreeMap<ServiceName, Sets>, key: &FrontendKey) -> Option<&'a Sets> {
+fn closed<'a>(before: &Table, after: &Table, new: &'a BTreeMap<PortName, Sets>, key: &FrontendKey) -> Option<&'a Sets> {
     let [from, to] = [before, after].map(|table| owner(table, key));
-    let given_up = from.filter(|_| from != to).filter(|_| is_balanced(key))?;
+    let given_up = from.clone().filter(|_| from != to).filter(|_| is_balanced(key))?;
     let held = before.get(&given_up)?.sources.as_ref()?;
     (after.get(&given_up)?.sources.as_ref() != Some(held)).then(|| new.get(&given_up)).flatten()
 }
@@ -193,7 +191,7 @@ proptest! {
                 2 => maps.set_slot(at % capacity.slots, BackendId(a % 300)),
                 3 => maps.set_backend(BackendId(at % capacity.backends), Backend { addr: Addr::v4_word(a), port: Port::new(1), flags: BackendFlags(b as u16), generation: Generation(c) }),
                 4 => maps.set_backend_state(BackendId(at % capacity.backends), BackendState(a)),
-                5 => maps.set_name(ServiceId(at % 40), name((a % 9) as u8)),
+                5 => maps.set_name(ServiceId(at % 40), *name((a % 9) as u8)),
                 6 => drop(maps.insert_source_ranges(&[SourceRange::new(RangeSet(a % 80), Addr::v4_word(b), c as u8)])),
                 _ => drop(maps.insert_frontends(&[(key(7, (a % 9) as u8), Frontend { service: ServiceId(at % 40), kind: FrontendKind(b) })])),
             }

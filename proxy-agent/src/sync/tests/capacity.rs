@@ -3,10 +3,10 @@
 use super::model::*;
 use crate::maps::{Capacity, FaultyMaps, MapError, MapName, MemoryMaps};
 use crate::sync::Sync;
-use crate::table::{Age, Change, WantedService};
+use crate::table::{Age, Change, PortName, WantedService};
 use nix::errno::Errno;
 use proptest::prelude::*;
-use proxy_common::abi::{FrontendKind, ServiceName};
+use proxy_common::abi::FrontendKind;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +23,7 @@ fn claim(endpoints: u8, frontends: &[u8]) -> Option<Claim> {
     })
 }
 
-fn full(sync: &Sync<MemoryMaps>) -> Vec<(ServiceName, MapName)> {
+fn full(sync: &Sync<MemoryMaps>) -> Vec<(PortName, MapName)> {
     sync.rejected().map(|rejection| (rejection.name, rejection.error.map())).collect()
 }
 
@@ -40,7 +40,7 @@ fn one_table_after_the_other_fills_and_heals() {
         let (mut sync, _) = Sync::adopt(MemoryMaps::new(capacity)).expect("memory does not fail");
         let mut model = Model::default();
         let first = sync.apply(model.step((1..4).map(|service| (service, claim(3, &[3]))).collect()));
-        let rejected: Vec<_> = first.rejected.iter().map(|rejection| (rejection.name, rejection.error.map())).collect();
+        let rejected: Vec<_> = first.rejected.iter().map(|rejection| (rejection.name.clone(), rejection.error.map())).collect();
         let expected = vec![(name(3), map)];
         assert_eq!((&rejected, &full(&sync)), (&expected, &expected), "{map}");
         assert!(matches!(first.rejected[0].error, MapError::Full { .. }));
@@ -80,7 +80,7 @@ fn s9_room_goes_to_the_oldest_that_waits() {
     assert_eq!(full(&sync).len(), 4);
     sync.apply(vec![Change::Remove(name(1))]);
     end_grace(&mut sync);
-    let waiting: Vec<ServiceName> = full(&sync).into_iter().map(|(name, _)| name).collect();
+    let waiting: Vec<PortName> = full(&sync).into_iter().map(|(name, _)| name).collect();
     assert_eq!(waiting, [name(2), name(3), name(5)]);
 }
 
@@ -160,7 +160,7 @@ proptest! {
         for step in steps {
             sync.apply(model.step(step));
             end_grace(&mut sync);
-            let rejected: BTreeSet<ServiceName> = sync.rejected().map(|rejection| rejection.name).collect();
+            let rejected: BTreeSet<PortName> = sync.rejected().map(|rejection| rejection.name).collect();
             let held = held(&sync.maps);
             for (name, wanted) in model.table.iter().filter(|(name, _)| !rejected.contains(*name)) {
                 prop_assert_eq!(held.get(name), Some(wanted));

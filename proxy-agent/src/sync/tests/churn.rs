@@ -48,7 +48,7 @@ proptest! {
 }
 
 fn sync_kept(applied: &crate::sync::Applied, name: &proxy_common::abi::ServiceName) -> bool {
-    applied.changes.iter().all(|change| change.name != *name || change.kind == crate::sync::ChangeKind::Updated)
+    applied.changes.iter().all(|change| *change.name != *name || change.kind == crate::sync::ChangeKind::Updated)
 }
 
 fn claim(endpoints: &[(u8, u8)]) -> Claim {

@@ -2,7 +2,7 @@
 
 use crate::maps::{Capacity, MemoryMaps, Read, services};
 use crate::sync::Sync;
-use crate::table::{Change, WantedBackend, WantedService};
+use crate::table::{Change, PortName, WantedBackend, WantedService};
 use bytemuck::Zeroable;
 use ipnet::IpNet;
 use proptest::collection::{btree_map, btree_set, vec};
@@ -28,7 +28,7 @@ pub const ROOMY: Capacity = Capacity {
     udp_peers: 0,
 };
 
-pub type Table = BTreeMap<ServiceName, WantedService>;
+pub type Table = BTreeMap<PortName, WantedService>;
 
 /// A claim of one Service: endpoints (number, state), flags, numbers of source ranges, and numbers of frontends. Frontends below
 /// [`SHARED`] may be claimed by several Services; the first by name gets them. Odd ones are of load balancers.
@@ -42,8 +42,8 @@ pub struct Claim {
 
 const SHARED: u8 = 2;
 
-pub fn name(service: u8) -> ServiceName {
-    ServiceName::new("default", &format!("service-{service}"), "", Proto::TCP, Family::V4).expect("a short name")
+pub fn name(service: u8) -> PortName {
+    ServiceName::new("default", &format!("service-{service}"), "", Proto::TCP, Family::V4).expect("a short name").into()
 }
 
 pub fn key(service: u8, number: u8) -> FrontendKey {
@@ -110,7 +110,7 @@ impl Model {
             }
         }
         let before = std::mem::replace(&mut self.table, table(&self.claims));
-        let gone = before.keys().filter(|name| !self.table.contains_key(*name)).map(|name| Change::Remove(*name));
+        let gone = before.keys().filter(|name| !self.table.contains_key(*name)).map(|name| Change::Remove(name.clone()));
         let set = self.table.values().filter(|wanted| before.get(&wanted.name) != Some(*wanted)).cloned().map(Change::Set);
         let mut changes: Vec<Change> = gone.chain(set).collect();
         let turn = self.claims.len() % changes.len().max(1);
@@ -129,7 +129,8 @@ fn table(claims: &BTreeMap<u8, Claim>) -> Table {
         .iter()
         .map(|(&service, claim)| {
             let keys = claim.frontends.iter().map(|number| (key(service, *number), kind(*number)));
-            let frontends = keys.filter(|(key, _)| claimed.insert(*key)).collect();
+            let mut frontends: Vec<_> = keys.filter(|(key, _)| claimed.insert(*key)).collect();
+            frontends.sort_unstable();
             let backends = claim.endpoints.iter().map(|(number, state)| backend(service, *number, *state)).collect();
             let wanted = WantedService::new(name(service), frontends, backends);
             let sources = claim.sources.as_ref().map(|numbers| numbers.iter().copied().map(range).collect());
@@ -147,7 +148,7 @@ pub fn held(maps: &impl Read) -> Table {
             WantedBackend { addr: held.addr, port: held.port, local: held.local, state: held.state }
         });
         let wanted = WantedService::new(view.name, view.frontends, backends.collect());
-        (view.name, WantedService { flags: view.flags, affinity: view.affinity, sources: view.sources, ..wanted })
+        (wanted.name.clone(), WantedService { flags: view.flags, affinity: view.affinity, sources: view.sources, ..wanted })
     });
     wanted.collect()
 }
