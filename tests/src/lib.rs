@@ -35,6 +35,7 @@
 //! [`sniff::Capture::expect_sound`]. For XDP: [`Cluster::make_wire_physical`] before the agent starts.
 
 pub mod agent;
+pub mod attempt;
 pub mod bench;
 pub mod cgroup;
 pub mod cluster;
@@ -55,6 +56,7 @@ pub mod wait;
 pub mod xdp_pass;
 
 pub use agent::Agent;
+pub use attempt::Attempt;
 pub use cluster::{Cluster, Host, PodNetwork, Spec, Wire, cluster_ip};
 pub use controlplane::ControlPlane;
 pub use manifests::Manifests;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use sluice_tests::scenario::Target;
 use sluice_tests::traffic::Probe;
-use sluice_tests::{Family, PodNetwork, Proto, Scenario, Spec, wait, xdp_pass};
+use sluice_tests::{Attempt, Family, PodNetwork, Proto, Scenario, Spec, wait, xdp_pass};
 
 const SOON: Duration = Duration::from_secs(10);
 /// What failed is tried again every 10 s.
@@ -65,8 +65,7 @@ fn addresses_take_effect_at_once() -> Result<()> {
 #[test]
 fn a_second_agent_is_refused() -> Result<()> {
     let scenario = Scenario::start("attach-second", Spec::new(PodNetwork::Routed), &[])?;
-    let (code, text) = start(&scenario, &[])?;
-    ensure!(code == Some(15) && text.contains("another agent runs"), "{code:?}: {text}");
+    second(&scenario).refused(&scenario, 15, "another agent runs")?;
     served(&scenario, Target::Far.cluster_ip(Family::V4))
 }
 
@@ -76,8 +75,8 @@ fn required_xdp_that_no_driver_has() -> Result<()> {
     scenario.agents[0].kill()?;
     scenario.cluster.node(0).netns().ip("link add tunnel type vxlan id 99 dstport 4799\n\
          link set tunnel up\n")?;
-    let (code, text) = start(&scenario, &["--xdp", "require", "--devices", "eth0=none,tunnel=uplink"])?;
-    ensure!(code == Some(21) && text.contains("native XDP"), "{code:?}: {text}");
+    let flags = ["--xdp", "require", "--devices", "eth0=none,tunnel=uplink"];
+    second(&scenario).flags(&flags).refused(&scenario, 21, "native XDP")?;
     scenario.agents[0].start()?;
     served(&scenario, Target::Far.cluster_ip(Family::V4))
 }
@@ -123,17 +122,9 @@ fn status(scenario: &Scenario) -> Result<serde_json::Value> {
     Ok(serde_json::from_str(&scenario.agents[0].cli(&["status", "-o", "json"])?)?)
 }
 
-/// Runs an agent on node 0's pins to its end.
-fn start(scenario: &Scenario, flags: &[&str]) -> Result<(Option<i32>, String)> {
-    let node = scenario.cluster.node(0);
-    let mut command = node.command("timeout");
-    command.arg("15").arg(sluice_tests::agent::binary()?).arg("run");
-    command.arg("--manifests").arg(scenario.manifests.path()).arg("--bpffs").arg(scenario.cluster.pins(0));
-    command.arg("--cgroup").arg(scenario.cluster.node_cgroup(0).path());
-    command.args(["--healthz-bind-address", "127.0.0.1:11256", "--metrics-bind-address", "127.0.0.1:11249"]).args(flags);
-    command.stderr(std::process::Stdio::piped());
-    let output = node.spawn_command(command)?.wait_with_output()?;
-    Ok((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()))
+/// An agent on node 0's pins.
+fn second(scenario: &Scenario) -> Attempt {
+    Attempt { pins: scenario.cluster.pins(0), ..Attempt::new(scenario) }
 }
 
 fn dial(scenario: &Scenario, to: SocketAddr) -> Result<()> {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use sluice_tests::expect;
 use sluice_tests::scenario::Target;
 use sluice_tests::traffic::Probe;
-use sluice_tests::{Family, PodNetwork, Proto, Scenario, Spec, wait};
+use sluice_tests::{Attempt, Family, PodNetwork, Proto, Scenario, Spec, wait};
 
 /// A change that takes longer is lost.
 const SOON: Duration = Duration::from_secs(10);
@@ -143,36 +143,18 @@ fn the_commands_work_without_an_agent() -> Result<()> {
 #[test]
 fn a_start_that_cannot_be_says_why() -> Result<()> {
     let scenario = Scenario::start("lifecycle-refused", Spec::new(PodNetwork::Routed), &[])?;
-    let folder = scenario.manifests.path();
-    let missing = "/nowhere/manifests".to_owned();
+    let attempt = Attempt::new(&scenario);
     let cases: [(&[&str], &str, i32); 3] = [
         (&["--cgroup", "/nowhere/cgroup"], "/nowhere/cgroup", 14),
         (&["--no-such-flag"], "--no-such-flag", 2),
         (&["--cluster-cidr", "10.0.0.0/99"], "10.0.0.0/99", 2),
     ];
     for (flags, word, code) in cases {
-        refuses(&scenario, &folder.display().to_string(), flags, word, code)?;
+        attempt.clone().flags(flags).refused(&scenario, code, word)?;
     }
-    refuses(&scenario, &missing, &[], &missing, 2)?;
+    let source = vec!["--manifests".into(), "/nowhere/manifests".into()];
+    Attempt { source, ..attempt }.refused(&scenario, 2, "/nowhere/manifests")?;
     served(&scenario, Family::V4)
-}
-
-/// A second agent, for pins of its own, ends soon with an exit code of docs/operations.md and names what is wrong.
-fn refuses(scenario: &Scenario, manifests: &str, flags: &[&str], word: &str, code: i32) -> Result<()> {
-    let pins = scenario.cluster.pins(0).with_file_name("refused").display().to_string();
-    let node = scenario.cluster.node(0);
-    let mut command = node.command("timeout");
-    command.arg("10").arg(sluice_tests::agent::binary()?);
-    command.args(["run", "--manifests", manifests, "--bpffs", &pins, "--healthz-bind-address", "127.0.0.1:11256"]);
-    command.args(["--metrics-bind-address", "127.0.0.1:11249"]).args(flags);
-    if !flags.contains(&"--cgroup") {
-        command.args(["--cgroup", &scenario.cluster.node_cgroup(0).path().display().to_string()]);
-    }
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let output = node.spawn_command(command)?.wait_with_output()?;
-    let text = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-    ensure!(output.status.code() == Some(code) && text.contains(word), "{flags:?}: {}:\n{text}", output.status);
-    Ok(())
 }
 
 fn served(scenario: &Scenario, family: Family) -> Result<()> {

@@ -12,7 +12,7 @@ use crate::fault::Fault;
 use crate::lifecycle::{self, Instance};
 use crate::maps::{FLOW_TABLES, GracePeriods, GraceToken, KernelFlows, KernelMaps, MapError, Reader};
 use crate::serve::health::{HEALTH_TIMEOUT, Health, NodeState};
-use crate::serve::http::{self, Addresses, Listening, Wanted};
+use crate::serve::http::{self, Addresses, Listening, ServeError, Wanted};
 use crate::serve::metrics::Metrics;
 use crate::serve::node_port::HealthServers;
 use crate::serve::report::Publisher;
@@ -125,12 +125,13 @@ impl App {
         let sweeper = sweep(&config, metrics.clone())?;
         let configz = effective.json().into();
         let facts = http::Facts { health: health.clone(), metrics: metrics.clone(), configz };
-        let addresses = Addresses { healthz: config.healthz, metrics: config.metrics };
-        let listening = http::start(Wanted { addresses, hard_fail: config.bind_hard_fail }, &facts, &stop)?;
+        let (listening, later) = listen(&config, &facts, &stop).await?;
         let mut tasks = Tasks::new(stop.clone());
         let observations = tasks.observe(network);
         let events = tasks.follow(&config);
         let notices = tasks.notify(&config);
+        let starting = later.iter().map(ServeError::notice).chain([tasks::starting()]);
+        starting.for_each(|notice| say(notices.as_ref(), notice));
         let servers = HealthServers::new(config.node_name.clone(), health.clone());
         let health_addresses = node.health_addresses();
         let mut control = Control::new(&config.node_name).with_algorithm(config.algorithm);
@@ -239,11 +240,8 @@ impl App {
     /// Answers what load balancers ask of Services, and tells the cluster where that is not possible.
     fn answer_health_checks(&mut self) {
         for notice in self.servers.sync(self.program.control.health_checks(), &self.health_addresses) {
-            tracing::error!(service = %notice.service, reason = notice.reason, "{}", notice.message);
-            let refused = self.notices.as_ref().is_some_and(|notices| notices.try_send(notice).is_err());
-            if refused {
-                tracing::warn!("too many Events wait to be sent: one is left out");
-            }
+            tracing::error!(about = %notice.about, reason = notice.reason, "{}", notice.message);
+            say(self.notices.as_ref(), notice);
         }
     }
 
@@ -308,6 +306,29 @@ impl App {
             tracing::warn!("{error}");
         }
         self.dirty = false;
+    }
+}
+
+/// Opens the listeners, and says which are tried again. An error is told to the cluster too.
+async fn listen(
+    config: &Config,
+    facts: &http::Facts,
+    stop: &CancellationToken,
+) -> Result<(Listening, Vec<ServeError>), AppError> {
+    let addresses = Addresses { healthz: config.healthz, metrics: config.metrics };
+    match http::start(Wanted { addresses, hard_fail: config.bind_hard_fail }, facts, stop) {
+        Ok(started) => Ok(started),
+        Err(error) => {
+            tasks::last_words(config, error.notice()).await;
+            Err(error.into())
+        }
+    }
+}
+
+/// Tells the cluster, if there is one.
+fn say(notices: Option<&mpsc::Sender<Notice>>, notice: Notice) {
+    if notices.is_some_and(|notices| notices.try_send(notice).is_err()) {
+        tracing::warn!("too many Events wait to be sent: one is left out");
     }
 }
 

@@ -3,14 +3,18 @@
 use super::error::AppError;
 use crate::attach::netlink::{Network, Observation};
 use crate::config::{Config, SourceConfig};
-use crate::watch::{self, Event, Notice};
+use crate::watch::{self, About, Event, Gravity, Notice};
 use std::future::Future;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Observations of the node that may wait; each holds everything, so the loop skips to the last.
 const OBSERVATIONS: usize = 4;
+
+/// How long an agent that ends waits for an Event to be sent.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// Running tasks.
 pub struct Tasks {
@@ -84,6 +88,21 @@ impl Tasks {
             None => std::future::pending().await,
         }
     }
+}
+
+/// What the cluster is told of each start, in kube-proxy's word.
+pub fn starting() -> Notice {
+    let message = format!("sluice {} starts", env!("CARGO_PKG_VERSION"));
+    Notice { about: About::Node, gravity: Gravity::Normal, reason: "Starting", action: "Start", message }
+}
+
+/// Tells the cluster why the agent ends, if that is possible soon.
+pub async fn last_words(config: &Config, notice: Notice) {
+    let Some((notices, task)) = watch::notices(&config.source, &config.node_name) else { return };
+    // The channel is empty.
+    let _ = notices.try_send(notice);
+    drop(notices);
+    let _ = tokio::time::timeout(LAST_WORDS, task).await;
 }
 
 /// How a source is called in the report.

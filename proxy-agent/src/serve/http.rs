@@ -3,6 +3,7 @@
 use super::health::{Answer, Health};
 use super::listen::Listener;
 use super::metrics::Metrics;
+use crate::watch::{About, Gravity, Notice};
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -20,6 +21,11 @@ pub const PROXY_MODE: &str = "sluice";
 
 /// Answers are what their type says.
 pub(super) const NOSNIFF: (HeaderName, HeaderValue) = (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+
+/// The flag that says where health is answered.
+const HEALTHZ: &str = "--healthz-bind-address";
+/// The flag that says where metrics are.
+const METRICS: &str = "--metrics-bind-address";
 
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -67,6 +73,15 @@ pub enum ServeError {
     },
 }
 
+impl ServeError {
+    /// What the cluster is told, in kube-proxy's words.
+    pub fn notice(&self) -> Notice {
+        let (Self::Taken { flag, .. } | Self::Refused { flag, .. }) = self;
+        let reason = if *flag == HEALTHZ { "FailedToStartProxierHealthcheck" } else { "FailedToStartMetricServer" };
+        Notice { about: About::Node, gravity: Gravity::Warning, reason, action: "Listen", message: self.to_string() }
+    }
+}
+
 /// What the listeners answer from.
 #[derive(Clone)]
 pub struct Facts {
@@ -94,21 +109,21 @@ impl Listening {
     }
 }
 
-/// Opens both listeners and serves them until `stop`.
-pub fn start(wanted: Wanted, facts: &Facts, stop: &CancellationToken) -> Result<Listening, ServeError> {
-    let listening = Listening::default();
+/// Opens both listeners and serves them until `stop`. Says which are tried again.
+pub fn start(wanted: Wanted, facts: &Facts, stop: &CancellationToken) -> Result<(Listening, Vec<ServeError>), ServeError> {
+    let (listening, mut later) = (Listening::default(), Vec::new());
     let hard = wanted.hard_fail;
     if let Some(address) = wanted.addresses.healthz {
         let listening = listening.clone();
         let bound = move |at| listening.set(|addresses| addresses.healthz = Some(at));
-        open((address, "--healthz-bind-address"), hard, health_routes(facts.clone()), bound, stop)?;
+        later.extend(open((address, HEALTHZ), hard, health_routes(facts.clone()), bound, stop)?);
     }
     if let Some(address) = wanted.addresses.metrics {
         let listening = listening.clone();
         let bound = move |at| listening.set(|addresses| addresses.metrics = Some(at));
-        open((address, "--metrics-bind-address"), hard, metrics_routes(facts.clone()), bound, stop)?;
+        later.extend(open((address, METRICS), hard, metrics_routes(facts.clone()), bound, stop)?);
     }
-    Ok(listening)
+    Ok((listening, later))
 }
 
 fn open(
@@ -117,19 +132,20 @@ fn open(
     router: Router,
     bound: impl Fn(SocketAddr) + Send + 'static,
     stop: &CancellationToken,
-) -> Result<(), ServeError> {
+) -> Result<Option<ServeError>, ServeError> {
     match bind(address, flag) {
         Ok(listener) => {
             listener.address().into_iter().for_each(bound);
             tokio::spawn(serve(listener, router, stop.clone()));
+            Ok(None)
         }
         Err(error @ ServeError::Taken { .. }) if !hard_fail => {
             tracing::error!("{error} (trying again until it is free)");
             tokio::spawn(open_later(address, flag, router, bound, stop.clone()));
+            Ok(Some(error))
         }
-        Err(error) => return Err(error),
+        Err(error) => Err(error),
     }
-    Ok(())
 }
 
 async fn open_later(
@@ -253,7 +269,7 @@ mod tests {
     #[tokio::test]
     async fn every_path_answers() {
         let stop = CancellationToken::new();
-        let bound = start(anywhere(), &facts(), &stop).unwrap().addresses();
+        let bound = start(anywhere(), &facts(), &stop).unwrap().0.addresses();
         let healthz = fetch(bound.healthz, "/healthz").await;
         assert!(healthz.starts_with("HTTP/1.1 503 "), "{healthz}");
         assert!(healthz.contains("content-type: application/json\r\n"), "{healthz}");
@@ -274,7 +290,7 @@ mod tests {
     #[tokio::test]
     async fn hostile_requests_end_early() {
         let stop = CancellationToken::new();
-        let port = start(anywhere(), &facts(), &stop).unwrap().addresses().healthz.unwrap().port();
+        let port = start(anywhere(), &facts(), &stop).unwrap().0.addresses().healthz.unwrap().port();
         let huge = format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "y".repeat(2 * MAX_REQUEST));
         assert!(!ask(port, &huge).await.starts_with("HTTP/1.1 200"));
         assert!(ask(port, "POST /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.starts_with("HTTP/1.1 405 "));
@@ -284,7 +300,7 @@ mod tests {
     #[tokio::test]
     async fn slow_connections_shut_nobody_out() {
         let stop = CancellationToken::new();
-        let address = start(anywhere(), &facts(), &stop).unwrap().addresses().healthz;
+        let address = start(anywhere(), &facts(), &stop).unwrap().0.addresses().healthz;
         let port = address.unwrap().port();
         let mut slow = Vec::new();
         for _ in 0..2 * CONNECTIONS {
@@ -299,8 +315,9 @@ mod tests {
     #[tokio::test]
     async fn a_taken_port_is_served_once_it_is_free() {
         let (first, second) = (CancellationToken::new(), CancellationToken::new());
-        let taken = start(anywhere(), &facts(), &first).unwrap().addresses().healthz;
-        let listening = start(at(taken, None), &facts(), &second).unwrap();
+        let taken = start(anywhere(), &facts(), &first).unwrap().0.addresses().healthz;
+        let (listening, later) = start(at(taken, None), &facts(), &second).unwrap();
+        assert_eq!(later[0].notice().reason, "FailedToStartProxierHealthcheck");
         assert_eq!(listening.addresses().healthz, None);
         first.cancel();
         let served = async {
@@ -316,16 +333,17 @@ mod tests {
     #[tokio::test]
     async fn a_taken_port_is_an_error_if_asked_for() {
         let stop = CancellationToken::new();
-        let taken = start(anywhere(), &facts(), &stop).unwrap().addresses().metrics;
+        let taken = start(anywhere(), &facts(), &stop).unwrap().0.addresses().metrics;
         let error = start(Wanted { hard_fail: true, ..at(None, taken) }, &facts(), &stop).unwrap_err();
         assert!(matches!(error, ServeError::Taken { .. }), "{error}");
+        assert_eq!(error.notice().reason, "FailedToStartMetricServer");
         stop.cancel();
     }
 
     #[tokio::test]
     async fn a_taken_port_says_what_to_do() {
         let stop = CancellationToken::new();
-        let first = start(anywhere(), &facts(), &stop).unwrap().addresses();
+        let first = start(anywhere(), &facts(), &stop).unwrap().0.addresses();
         let error = bind(first.healthz.unwrap(), "--healthz-bind-address").unwrap_err().to_string();
         assert!(error.contains("--healthz-bind-address"), "{error}");
         let away = Some("192.0.2.1:1".parse().unwrap());

@@ -9,8 +9,8 @@ use super::http::NOSNIFF;
 use super::listen::Listener;
 use crate::control::HealthChecks;
 use crate::state::HealthCheck;
-use crate::watch::Notice;
 use crate::watch::objects::ObjectName;
+use crate::watch::{About, Gravity, Notice};
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -160,7 +160,8 @@ fn reason(error: &io::Error) -> String {
 
 fn notice(node: &str, service: &ObjectName, at: SocketAddr, error: &str) -> Notice {
     Notice {
-        service: service.clone(),
+        about: About::Service(service.clone()),
+        gravity: Gravity::Warning,
         reason: "FailedToStartServiceHealthcheck",
         action: "Listen",
         message: format!(

@@ -15,7 +15,7 @@ pub mod yaml;
 pub use api::Api;
 pub use event::{Event, Events, Listing, Source};
 pub use files::Files;
-pub use notice::Notice;
+pub use notice::{About, Gravity, Notice};
 pub use start::{notices, start};
 pub use trouble::{ApiTrouble, FileLine, FileTrouble, Subject, Trouble};
 pub use yaml::{yaml_documents, yaml_error};

@@ -2,7 +2,7 @@
 
 use super::access::{Access, chain};
 use super::backoff::Backoff;
-use crate::watch::Notice;
+use crate::watch::{About, Gravity, Notice};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
@@ -13,20 +13,23 @@ use tokio::sync::mpsc;
 
 /// Who says it.
 const REPORTER: &str = "sluice.dev/agent";
+/// Where Events about nodes stand, which have no namespace.
+const NODES_NAMESPACE: &str = "default";
 const TRIES: usize = 5;
 
 /// Sends notices as they come, until nobody says any more.
 pub async fn send(access: Access, node: String, mut notices: mpsc::Receiver<Notice>) {
     while let Some(notice) = notices.recv().await {
         let event = event(&notice, &node, Timestamp::now());
-        if let Err(error) = try_send(&access, &notice.service.namespace, &event).await {
-            tracing::warn!(service = %notice.service, reason = notice.reason, "the Event can't be sent: {error}");
+        if let Err(error) = try_send(&access, &event).await {
+            tracing::warn!(about = %notice.about, reason = notice.reason, "the Event can't be sent: {error}");
         }
     }
 }
 
 /// A client is made for each Event: they are rare, and credentials are renewed meanwhile.
-async fn try_send(access: &Access, namespace: &str, event: &Event) -> Result<(), String> {
+async fn try_send(access: &Access, event: &Event) -> Result<(), String> {
+    let namespace = event.metadata.namespace.as_deref().unwrap_or(NODES_NAMESPACE);
     let mut backoff = Backoff::default();
     let mut error = String::new();
     for _ in 0..TRIES {
@@ -48,27 +51,32 @@ async fn try_send(access: &Access, namespace: &str, event: &Event) -> Result<(),
 }
 
 fn event(notice: &Notice, node: &str, now: Timestamp) -> Event {
-    let (namespace, name) = (notice.service.namespace.to_string(), notice.service.name.to_string());
+    let regarding = regarding(&notice.about, node);
+    let name = regarding.name.as_deref().unwrap_or_default();
     Event {
         metadata: ObjectMeta {
             name: Some(format!("{name}.{:x}", now.as_nanosecond())),
-            namespace: Some(namespace.clone()),
+            namespace: Some(regarding.namespace.clone().unwrap_or_else(|| NODES_NAMESPACE.into())),
             ..ObjectMeta::default()
         },
         action: Some(notice.action.into()),
         event_time: Some(MicroTime(now)),
         note: Some(notice.message.clone()),
         reason: Some(notice.reason.into()),
-        regarding: Some(ObjectReference {
-            api_version: Some("v1".into()),
-            kind: Some("Service".into()),
-            namespace: Some(namespace),
-            name: Some(name),
-            ..ObjectReference::default()
-        }),
+        regarding: Some(regarding),
         reporting_controller: Some(REPORTER.into()),
         reporting_instance: Some(node.into()),
-        type_: Some("Warning".into()),
+        type_: Some(if notice.gravity == Gravity::Normal { "Normal" } else { "Warning" }.into()),
         ..Event::default()
     }
+}
+
+/// As kube-proxy has it, a node's name stands for its uid: `kubectl describe node` looks for that.
+fn regarding(about: &About, node: &str) -> ObjectReference {
+    let (kind, namespace, name, uid) = match about {
+        About::Node => ("Node", None, node.into(), Some(node.into())),
+        About::Service(service) => ("Service", Some(service.namespace.to_string()), service.name.to_string(), None),
+    };
+    let (api_version, kind, name) = (Some("v1".into()), Some(kind.into()), Some(name));
+    ObjectReference { api_version, kind, namespace, name, uid, ..ObjectReference::default() }
 }

@@ -1,0 +1,169 @@
+//! Bad input to a real agent: one clear message and an exit code of its own, or a degraded state that is told; nothing that works is lost.
+
+use std::fmt::Write;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use sluice_tests::manifests::Service;
+use sluice_tests::scenario::Target;
+use sluice_tests::traffic::{Held, HeldReport, Probe};
+use sluice_tests::{Agent, Attempt, Family, PodNetwork, Proto, Scenario, Spec, cluster_ip, expect, wait};
+
+/// A change that takes longer is lost.
+const SOON: Duration = Duration::from_secs(10);
+/// What a manifest of megabytes may take, and a table that heals.
+const LATER: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_machine_that_cannot_run_it() -> Result<()> {
+    let mut scenario = Scenario::start("input-machine", Spec::new(PodNetwork::Routed), &[])?;
+    let targets = Family::BOTH.map(|family| sluice_tests::traffic::Target::new(Proto::Tcp, Target::Far.cluster_ip(family)));
+    let held =
+        scenario.client.hold(Held { targets: targets.into(), count: 2, bind: None, interval_ms: 50, timeout_ms: 1000 })?;
+    let attempt = Attempt::new(&scenario);
+    let hidden = "mount -t tmpfs none /sys/kernel/btf && exec \"$@\"";
+    let cases: [(&[&str], i32, &str); 3] = [
+        (&["setarch", "--uname-2.6"], 10, "or later is needed: upgrade it, or keep kube-proxy"),
+        (&["setpriv", "--bounding-set=-all", "--no-new-privs"], 11, "missing CAP_NET_ADMIN, CAP_PERFMON, CAP_BPF: run as root"),
+        (&["unshare", "--mount", "sh", "-c", hidden, "sh"], 12, "/sys/kernel/btf/vmlinux is missing: boot a kernel"),
+    ];
+    for (wrapper, code, word) in cases {
+        attempt.clone().wrapped(wrapper).refused(&scenario, code, word)?;
+    }
+    let no_bpffs = Attempt { pins: scenario.cluster.scratch().join("no-bpffs"), ..attempt.clone() };
+    no_bpffs.refused(&scenario, 13, "mount -t bpf")?;
+    attempt.flags(&["--cgroup", "/proc"]).refused(&scenario, 14, "findmnt -t cgroup2")?;
+
+    // Tables that are not what this version makes: another one's, or somebody else's.
+    scenario.agents[0].kill()?;
+    let maps = scenario.cluster.pins(0).join("maps");
+    let (slots, aside) = (maps.join("SLOTS"), maps.join("SLOTS_ASIDE"));
+    std::fs::rename(&slots, &aside)?;
+    std::fs::hard_link(maps.join("DESCRIPTORS"), &slots)?;
+    let adopting = Attempt { pins: scenario.cluster.pins(0), ..Attempt::new(&scenario) };
+    adopting.refused(&scenario, 17, "sluice cleanup")?;
+    std::fs::remove_file(&slots)?;
+    std::fs::rename(&aside, &slots)?;
+    scenario.agents[0].start()?;
+    served(&scenario)?;
+    let report: HeldReport = held.finish()?;
+    ensure!(report.opened == 4 && report.broken.is_empty() && report.unanswered == 0, "what was open stays: {report:?}");
+    Ok(())
+}
+
+/// A Service with this many ports, and the slice of as many endpoints: more service ports, or more backends, than fit.
+fn giant(name: &str, number: u16, ports: u16, endpoints: u32) -> (String, String) {
+    let service = Service::new(name, &[cluster_ip(Family::V4, number)]);
+    let service = (1..=ports).fold(service, |service, port| service.port(Proto::Tcp, port, port, 0));
+    let mut slice = service.slice(Family::V4).yaml().replace("endpoints: []\n", "endpoints:\n");
+    for endpoint in 0..endpoints {
+        let [_, b, c, d] = (endpoint + 1).to_be_bytes();
+        let _ = writeln!(slice, "- addresses: [\"{}\"]", Ipv4Addr::new(172, b, c, d));
+    }
+    (service.yaml(), slice)
+}
+
+#[test]
+fn a_full_table_is_told_and_heals() -> Result<()> {
+    let scenario = Scenario::start("input-full", Spec::new(PodNetwork::Routed), &[])?;
+    let agent = &scenario.agents[0];
+    let refused = |agent: &Agent| {
+        let metrics = agent.metrics().ok()?;
+        Some((metrics.sum("sluice_degraded", &["condition=\"table_rejects\""]), metrics.sum("sluice_rejected_objects", &[])))
+    };
+    ensure!(refused(agent) == Some((0.0, 0.0)), "{:?}", refused(agent));
+    // 600,000 backends, of which the table takes 524,287.
+    let (service, slice) = giant("giant", 200, 600, 1000);
+    scenario.manifests.put("giant-slice.yaml", &slice)?;
+    scenario.manifests.put("giant.yaml", &service)?;
+    let told = || refused(agent).filter(|(degraded, rejected)| *degraded == 1.0 && *rejected > 0.0);
+    wait::until(LATER, "metrics to say that a table refuses", told).with_context(|| agent.log_tail(5))?;
+    let status = wait::until(SOON, "the status to say it", || {
+        agent.cli(&["status"]).ok().filter(|text| text.contains("table_rejects") && text.contains("BACKENDS"))
+    })?;
+    ensure!(status.contains("service ports are not served as wanted"), "{status}");
+    let rejected = agent.cli(&["services", "--rejected"])?;
+    ensure!(rejected.contains("default/giant") && rejected.contains("BACKENDS"), "{}", &rejected[..rejected.len().min(2000)]);
+    // Whoever stood stands, and what still fits comes in.
+    served(&scenario)?;
+    let client = &scenario.client;
+    scenario.set_endpoints(Target::Nobody, &[])?;
+    let newcomer = Service::new("newcomer", &[cluster_ip(Family::V4, 201)]).port(Proto::Tcp, 80, 8080, 0);
+    scenario.manifests.put_slice(&newcomer.slice(Family::V4))?;
+    scenario.manifests.put_service(&newcomer)?;
+    let to = SocketAddr::new(cluster_ip(Family::V4, 201), 80);
+    let reject = || client.dial(Proto::Tcp, to).ok()?.result.err().filter(|failure| failure.reason == "ECONNREFUSED");
+    wait::until(SOON, "a Service without endpoints, which needs no backend", reject)?;
+    scenario.manifests.remove("giant.yaml")?;
+    wait::until(LATER, "the alarm to end", || refused(agent).filter(|told| *told == (0.0, 0.0)))?;
+    served(&scenario)
+}
+
+#[test]
+fn thousands_of_ports_and_endpoints_equal_to_the_service() -> Result<()> {
+    let scenario = Scenario::start("input-ports", Spec::new(PodNetwork::Routed), &[])?;
+    let near = scenario.near.ip(Family::V4);
+    let ports = 5_000;
+    let (service, slice) = giant("ports", 210, ports, 0);
+    scenario.manifests.put("ports.yaml", &service)?;
+    // Every port leads to the pod; the Service's own address among the endpoints is left out or harmless.
+    let slice = slice.replace("  port: 4999\n", "  port: 8080\n") + &format!("- addresses: [\"{near}\"]\n");
+    scenario.manifests.put("ports-slice.yaml", &slice)?;
+    let to = |port| SocketAddr::new(cluster_ip(Family::V4, 210), port);
+    let answered = || scenario.client.dial(Proto::Tcp, to(4_999)).ok()?.result.ok();
+    wait::until(LATER, "the last port but one", answered)?;
+    let dial = scenario.client.dial(Proto::Tcp, to(ports + 1))?;
+    let failure = dial.result.err().context("a port that the Service does not have answers")?;
+    ensure!(failure.reason == "ECONNREFUSED", "{failure}");
+    served(&scenario)
+}
+
+#[test]
+fn an_object_that_flaps_delays_no_other() -> Result<()> {
+    let scenario = Scenario::start("input-flap", Spec::new(PodNetwork::Routed), &[])?;
+    let (manifests, near) = (&scenario.manifests, scenario.near.ip(Family::V4));
+    let flapping = Service::new("flapping", &[cluster_ip(Family::V4, 220)]).port(Proto::Tcp, 80, 8080, 0);
+    manifests.put_service(&flapping)?;
+    let slices = [flapping.slice(Family::V4), flapping.slice(Family::V4).endpoint(near, "node1")];
+    let (mut writes, began) = (0_u32, Instant::now());
+    let mut worst = Duration::ZERO;
+    for turn in 0..20 {
+        // As many writes as fit into a tenth of a second, at a thousand a second or more.
+        let round = Instant::now();
+        while round.elapsed() < Duration::from_millis(100) {
+            manifests.put_slice(&slices[writes as usize % 2])?;
+            writes += 1;
+        }
+        let pods = if turn % 2 == 0 { vec![(&scenario.near, "node1")] } else { Vec::new() };
+        scenario.set_endpoints(Target::Nobody, &pods)?;
+        let written = Instant::now();
+        let to = Target::Nobody.cluster_ip(Family::V6);
+        wait::until(SOON, "the other Service", || {
+            manifests.put_slice(&slices[writes as usize % 2]).ok()?;
+            let outcome = scenario.client.dial(Proto::Tcp, to).ok()?;
+            (outcome.result.is_ok() == (turn % 2 == 0)).then_some(())
+        })?;
+        worst = worst.max(written.elapsed());
+    }
+    let rate = f64::from(writes) / began.elapsed().as_secs_f64();
+    println!("REPORT: {writes} writes of one slice, {rate:.0} a second; another Service's change seen after {worst:?} at most");
+    ensure!(writes >= 2_000, "{writes} writes in two seconds");
+    ensure!(worst < Duration::from_secs(1), "a change waited for {worst:?}");
+    manifests.put_slice(&slices[1])?;
+    let to = SocketAddr::new(cluster_ip(Family::V4, 220), 80);
+    wait::until(SOON, "what was written last", || {
+        let outcomes = scenario.client.probe(Probe::times(Proto::Tcp, to, 10)).ok()?;
+        outcomes.iter().all(|outcome| outcome.result.is_ok()).then_some(())
+    })?;
+    served(&scenario)
+}
+
+fn served(scenario: &Scenario) -> Result<()> {
+    for family in Family::BOTH {
+        let to = Target::Both.cluster_ip(family);
+        let outcomes = scenario.client.probe(Probe::times(Proto::Tcp, to, 10))?;
+        expect::answered(&to, &outcomes, to, &["near", "far"])?;
+    }
+    Ok(())
+}
