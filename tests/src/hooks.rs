@@ -1,9 +1,18 @@
 //! Which hook did the work: translations and rejections by hook, between two scrapes of an agent.
 
+use std::thread;
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 
 use crate::agent::Agent;
 use crate::metrics::Metrics;
+use crate::wait;
+
+/// How long counters must stand still.
+const REST: Duration = Duration::from_millis(50);
+/// How soon they must.
+const AT_REST: Duration = Duration::from_secs(5);
 
 /// Reasons that mean a packet or a call was translated.
 const TRANSLATED: [&str; 4] = ["opened", "port_exchanged", "forward", "reply"];
@@ -25,6 +34,8 @@ pub struct Moved {
     pub tc_egress: u64,
     /// Packets that XDP translated.
     pub xdp: u64,
+    /// Packets that XDP left to tc.
+    pub deferred: u64,
     /// Flows that packets opened.
     pub flows: u64,
     /// Every series that rose, for messages.
@@ -35,6 +46,16 @@ impl Hooks {
     /// Reads them.
     pub fn of(agent: &Agent) -> Result<Self> {
         agent.metrics().map(Self)
+    }
+
+    /// As [`Self::moved`], once they stand still: the last packets of a connection come after its client has gone.
+    pub fn settled(&self, agent: &Agent) -> Result<Moved> {
+        wait::until(AT_REST, "the counters at rest", || {
+            let once = Self::of(agent).ok()?;
+            thread::sleep(REST);
+            once.moved(agent).ok()?.is_nothing().then_some(())
+        })?;
+        self.moved(agent)
     }
 
     /// How much they have risen since.
@@ -58,6 +79,7 @@ impl Hooks {
             tc_ingress: packets("tc_ingress", &TRANSLATED),
             tc_egress: packets("tc_egress", &TRANSLATED),
             xdp: packets("xdp", &TRANSLATED),
+            deferred: packets("xdp", &["deferred"]),
             flows: ["tc_ingress", "tc_egress", "xdp"].iter().map(|hook| packets(hook, &OPENED)).sum(),
             all: risen.map(|(series, rise)| format!("{series} +{rise}")).collect::<Vec<_>>().join("\n"),
         })
@@ -93,10 +115,19 @@ impl Moved {
         Ok(())
     }
 
+    /// Fails unless XDP left every packet to tc, and tc translated.
+    pub fn expect_left_to_tc(&self) -> Result<()> {
+        ensure!(self.deferred > 0, "XDP left nothing to tc:\n{}", self.all);
+        self.expect_tc_alone()
+    }
+
     /// Fails if anything was translated.
     pub fn expect_nothing(&self) -> Result<()> {
-        let all = self.tc_ingress + self.tc_egress + self.xdp + self.sockets;
-        ensure!(all == 0, "something was translated:\n{}", self.all);
+        ensure!(self.is_nothing(), "something was translated:\n{}", self.all);
         Ok(())
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.tc_ingress + self.tc_egress + self.xdp + self.sockets == 0
     }
 }

@@ -10,7 +10,7 @@ pub fn on(netns: &Netns, device: &str) -> Result<()> {
 }
 
 /// Makes the stack complete every checksum and cut every segment before the device gets the frame. Devices that stand
-/// for a wire need it: XDP behind a veth would otherwise see partial checksums, which no real card delivers.
+/// for a wire need it: XDP behind a veth would otherwise see partial checksums and large segments, which no real card delivers.
 pub fn off(netns: &Netns, device: &str) -> Result<()> {
     set(netns, device, "off")
 }

@@ -95,11 +95,27 @@ impl Scenario {
         Self::start_on(Cluster::build(test, spec)?, flags)
     }
 
-    /// The same on a wire that behaves like a physical one.
+    /// The same on a wire that behaves like a physical one. The nodes know their neighbours: without, XDP leaves packets to tc.
     pub fn start_on_physical_wire(test: &str, spec: Spec, flags: &[&str]) -> Result<Self> {
         let cluster = Cluster::build(test, spec)?;
         cluster.make_wire_physical()?;
-        Self::start_on(cluster, flags)
+        let scenario = Self::start_on(cluster, flags)?;
+        scenario.settle_neighbours()?;
+        Ok(scenario)
+    }
+
+    fn settle_neighbours(&self) -> Result<()> {
+        let nodes = self.cluster.nodes();
+        for (index, node) in nodes.iter().enumerate() {
+            let others = nodes.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, host)| host.as_ref());
+            for neighbour in others.chain([self.cluster.outside(), &self.client, &self.near, &self.far]) {
+                for family in Family::BOTH {
+                    // Refused or not: the datagram had to be addressed.
+                    node.dial(Proto::Udp, neighbour.at(family, POD_PORT))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn start_on(cluster: Cluster, flags: &[&str]) -> Result<Self> {

@@ -19,6 +19,8 @@ use crate::netns::Netns;
 const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_OBJ_PIN: libc::c_long = 6;
 const BPF_PROG_TYPE_XDP: u32 = 6;
+/// Linux 5.18. Without it a veth takes segmentation offload from the device at its other end.
+const BPF_F_XDP_HAS_FRAGS: u32 = 1 << 5;
 /// `r0 = XDP_PASS; exit`, as the kernel's `struct bpf_insn` encodes them (little-endian hosts).
 const PASS: [u64; 2] = [0x0000_0002_0000_00b7, 0x0000_0000_0000_0095];
 
@@ -29,6 +31,11 @@ struct LoadAttributes {
     insn_cnt: u32,
     insns: u64,
     license: u64,
+    log_level: u32,
+    log_size: u32,
+    log_buf: u64,
+    kern_version: u32,
+    prog_flags: u32,
 }
 
 #[repr(C)]
@@ -58,6 +65,11 @@ fn load() -> io::Result<OwnedFd> {
         insn_cnt: PASS.len() as u32,
         insns: PASS.as_ptr() as u64,
         license: license.as_ptr() as u64,
+        log_level: 0,
+        log_size: 0,
+        log_buf: 0,
+        kern_version: 0,
+        prog_flags: BPF_F_XDP_HAS_FRAGS,
     };
     // SAFETY: the attributes, the instructions and the license live until the call returns, and the size is theirs.
     let fd = unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_LOAD, &raw const attributes, size_of_val(&attributes)) };

@@ -1,50 +1,76 @@
 //! XDP at the uplinks of nodes on a wire that behaves like a physical one: the fast path forwards by itself, and no packet
 //! is translated twice.
+//!
+//! Offload is turned on and off at all hosts, the outside client's included: what it leaves to its card, the wire's end completes
+//! before it arrives, as on every wire. Only that end has its offload off throughout.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use anyhow::{Context, Result, ensure};
+use sluice_tests::cluster::{POD_CIDR_V4, POD_CIDR_V6};
 use sluice_tests::expect::{self, families_and_protocols};
-use sluice_tests::hooks::Hooks;
-use sluice_tests::scenario::{POD_PORT, Target};
+use sluice_tests::hooks::{Hooks, Moved};
+use sluice_tests::scenario::Target;
 use sluice_tests::sniff::Icmp;
 use sluice_tests::traffic::{Close, Probe};
-use sluice_tests::{Family, PodNetwork, Proto, Scenario, Spec};
+use sluice_tests::{Family, Host, PodNetwork, Proto, Scenario, Spec};
 
 const FLAGS: [&str; 2] = ["--xdp", "require"];
+const ONE_BACKEND: [Target; 2] = [Target::Near, Target::Far];
 
-#[test]
-fn a_remote_backend_is_served_by_xdp_alone() -> Result<()> {
-    let scenario = Scenario::start_on_physical_wire("xdp-remote", Spec::new(PodNetwork::Routed), &FLAGS)?;
-    settle_neighbours(&scenario)?;
-    let before = Hooks::of(&scenario.agents[0])?;
-    dial(&scenario, Target::Far, |_, ip| scenario.is_node_address(0, ip))?;
-    before.moved(&scenario.agents[0])?.expect_xdp_alone()
+/// Who translates.
+#[derive(Clone, Copy, Debug)]
+enum By {
+    /// XDP, both ways.
+    Xdp,
+    /// XDP what comes in, and tc the replies of the local backend.
+    XdpAndTc,
+    /// tc, both ways: XDP cannot send where the backend is.
+    Tc,
+}
+
+/// What is dialled at which node.
+#[derive(Clone, Copy)]
+enum Address {
+    NodePort(usize),
+    ClusterIp,
 }
 
 #[test]
-fn a_local_backend_is_rewritten_by_xdp_and_answers_through_tc() -> Result<()> {
-    let scenario = Scenario::start_on_physical_wire("xdp-local", Spec::new(PodNetwork::Bridged), &FLAGS)?;
-    settle_neighbours(&scenario)?;
-    let outside = scenario.cluster.outside();
-    let before = Hooks::of(&scenario.agents[0])?;
-    dial(&scenario, Target::Near, |_, ip| Family::BOTH.iter().any(|&family| ip == outside.ip(family)))?;
-    before.moved(&scenario.agents[0])?.expect_xdp_in_tc_out()
+fn routed_from_the_wire_and_from_the_node() -> Result<()> {
+    matrix(PodNetwork::Routed)
 }
 
 #[test]
-fn a_backend_behind_an_overlay_is_left_to_tc() -> Result<()> {
-    let scenario = Scenario::start_on_physical_wire("xdp-overlay", Spec::new(PodNetwork::Overlay), &FLAGS)?;
-    settle_neighbours(&scenario)?;
-    let before = Hooks::of(&scenario.agents[0])?;
-    dial(&scenario, Target::Far, |_, ip| scenario.is_node_address(0, ip))?;
-    let moved = before.moved(&scenario.agents[0])?;
-    ensure!(moved.tc_ingress > 0 && moved.sockets == 0, "{}", moved.all);
-    Ok(())
+fn bridged_from_the_wire_and_from_the_node() -> Result<()> {
+    matrix(PodNetwork::Bridged)
+}
+
+#[test]
+fn overlay_from_the_wire_and_from_the_node() -> Result<()> {
+    matrix(PodNetwork::Overlay)
+}
+
+#[test]
+fn a_cluster_ip_with_a_detector_is_masqueraded_by_xdp_where_it_can_send() -> Result<()> {
+    let detector = format!("{POD_CIDR_V4},{POD_CIDR_V6}");
+    let flags = [FLAGS[0], FLAGS[1], "--cluster-cidr", &detector];
+    let scenario = Scenario::start_on_physical_wire("xdp-detector", Spec::new(PodNetwork::Bridged), &flags)?;
+    with_and_without_offload(&scenario, || {
+        for (target, by) in [(Target::Near, By::Tc), (Target::Far, By::Xdp)] {
+            from_the_wire(&scenario, scenario.cluster.outside(), Address::ClusterIp, (target, by, true))?;
+        }
+        from_the_node(&scenario, &scenario.client, 0)
+    })
 }
 
 #[test]
 fn without_an_endpoint_tc_refuses() -> Result<()> {
     let scenario = Scenario::start_on_physical_wire("xdp-refused", Spec::new(PodNetwork::Routed), &FLAGS)?;
     let outside = scenario.cluster.outside();
+    let before = Hooks::of(&scenario.agents[0])?;
     for (family, proto) in families_and_protocols() {
         let to = scenario.node_port(0, Target::Nobody, family);
         let sniffer = outside.sniff()?;
@@ -59,49 +85,142 @@ fn without_an_endpoint_tc_refuses() -> Result<()> {
             "{case}: {errors} ICMP errors from the dialled address"
         );
     }
-    Ok(())
+    let moved = before.moved(&scenario.agents[0])?;
+    ensure!(moved.deferred >= 8, "{}", moved.all);
+    moved.expect_nothing()
 }
 
 #[test]
 fn generic_xdp_serves_on_request() -> Result<()> {
     let flags = ["--xdp", "generic"];
     let scenario = Scenario::start_on_physical_wire("xdp-generic", Spec::new(PodNetwork::Routed), &flags)?;
-    settle_neighbours(&scenario)?;
-    let before = Hooks::of(&scenario.agents[0])?;
-    dial(&scenario, Target::Far, |_, ip| scenario.is_node_address(0, ip))?;
-    before.moved(&scenario.agents[0])?.expect_xdp_alone()
+    with_and_without_offload(&scenario, || {
+        from_the_wire(&scenario, scenario.cluster.outside(), Address::NodePort(0), (Target::Far, By::Xdp, true))?;
+        from_the_node(&scenario, &scenario.client, 0)
+    })
 }
 
-/// Dials a target's NodePort on node 0 from outside, with every checksum checked at all ends.
-fn dial(scenario: &Scenario, target: Target, is_source: impl Fn(&str, std::net::IpAddr) -> bool) -> Result<()> {
-    let outside = scenario.cluster.outside();
-    let backends = scenario.backends(target);
-    let pods = [&*scenario.near, &*scenario.far].into_iter().filter(|pod| backends.contains(&pod.name()));
-    let receivers: Vec<_> = pods.chain([outside]).collect();
-    scenario.near.offload_off()?;
-    scenario.far.offload_off()?;
-    let sniffers = receivers.iter().map(|host| host.sniff()).collect::<Result<Vec<_>>>()?;
-    for (family, proto) in families_and_protocols() {
-        let to = scenario.node_port(0, target, family);
-        let outcomes = outside.probe(Probe { close: Close::Server, ..Probe::times(proto, to, 20) })?;
-        expect::answered_to(&format!("{to} {proto}"), &outcomes, to, &backends, &is_source)?;
-    }
-    for family in Family::BOTH {
-        expect::echoed(outside, scenario.node_port(0, target, family))?;
-    }
-    for (sniffer, host) in sniffers.into_iter().zip(receivers) {
-        sniffer.finish()?.expect_sound().with_context(|| format!("received by {}", host.name()))?;
-    }
-    Ok(())
+/// Every client, at both nodes, towards the pod of each.
+fn matrix(network: PodNetwork) -> Result<()> {
+    let test = format!("xdp-{}", network.name());
+    let scenario = Scenario::start_on_physical_wire(&test, Spec::new(network), &FLAGS)?;
+    with_and_without_offload(&scenario, || {
+        for node in [0, 1] {
+            // Clients on the other node dial an address that is no NodePort address there: the wire carries it.
+            let pod = if node == 0 { &scenario.far } else { &scenario.client };
+            for client in [scenario.cluster.outside(), scenario.cluster.node(1 - node), pod] {
+                for (place, target) in ONE_BACKEND.into_iter().enumerate() {
+                    let by = match network {
+                        _ if place == node => By::XdpAndTc,
+                        PodNetwork::Overlay => By::Tc,
+                        PodNetwork::Routed | PodNetwork::Bridged => By::Xdp,
+                    };
+                    from_the_wire(&scenario, client, Address::NodePort(node), (target, by, place != node))?;
+                }
+            }
+        }
+        let cluster_ip = (Target::Near, By::XdpAndTc, false);
+        from_the_wire(&scenario, scenario.cluster.outside(), Address::ClusterIp, cluster_ip)?;
+        let nodes = [scenario.cluster.node(0), scenario.cluster.node(1)];
+        for (client, node) in [(&*scenario.client, 0), (nodes[0], 0), (&*scenario.far, 1), (nodes[1], 1)] {
+            from_the_node(&scenario, client, node).with_context(|| format!("from {}", client.name()))?;
+        }
+        Ok(())
+    })
 }
 
-/// Node 0 must know its neighbours, or XDP leaves the first packets to tc.
-fn settle_neighbours(scenario: &Scenario) -> Result<()> {
-    for family in Family::BOTH {
-        for neighbour in [scenario.cluster.outside(), scenario.cluster.node(1), &scenario.near, &scenario.far] {
-            // Refused or not: the datagram had to be addressed.
-            scenario.cluster.node(0).dial(Proto::Udp, neighbour.at(family, POD_PORT))?;
+/// With every host's offload on, and again with it off and every checksum that arrives recomputed.
+fn with_and_without_offload(scenario: &Scenario, exchange: impl Fn() -> Result<()>) -> Result<()> {
+    let (outside, nodes) = (scenario.cluster.outside(), [scenario.cluster.node(0), scenario.cluster.node(1)]);
+    let hosts = [outside, &scenario.client, &scenario.near, &scenario.far, nodes[0], nodes[1]];
+    hosts.iter().try_for_each(|host| host.offload_on())?;
+    expect::with_and_without_offload(&hosts, &hosts, exchange)
+}
+
+/// Who comes in by the wire is translated once, at the node that was dialled, and nothing is at the other one.
+fn from_the_wire(
+    scenario: &Scenario,
+    client: &Host,
+    address: Address,
+    (target, by, masqueraded): (Target, By, bool),
+) -> Result<()> {
+    let (node, name) = (address.node(), client.name());
+    let case = format!("from {name} to {} at node {node}", target.name());
+    let [own, other] = [&scenario.agents[node], &scenario.agents[1 - node]];
+    let before = [Hooks::of(own)?, Hooks::of(other)?];
+    dial(scenario, client, address, target, masqueraded).with_context(|| case.clone())?;
+    let moved = before[0].settled(own)?;
+    by.expect(&moved).with_context(|| case.clone())?;
+    before[1].moved(other)?.expect_nothing().with_context(|| format!("{case}, at the other node"))
+}
+
+/// Whoever dials on the node is translated in the call, and no packet is at either node.
+fn from_the_node(scenario: &Scenario, client: &Host, node: usize) -> Result<()> {
+    let before = [Hooks::of(&scenario.agents[node])?, Hooks::of(&scenario.agents[1 - node])?];
+    for target in ONE_BACKEND {
+        for address in [Address::ClusterIp, Address::NodePort(node)] {
+            dial(scenario, client, address, target, false)?;
         }
     }
-    Ok(())
+    let moved = before[0].settled(&scenario.agents[node])?;
+    moved.expect_sockets_alone()?;
+    before[1].moved(&scenario.agents[1 - node])?.expect_nothing().context("at the other node")
+}
+
+/// Connections of each family and protocol to an address.
+const CONNECTIONS: u32 = 20;
+/// Ports that they are made from, and the first and the last of all: the kernel chooses from these, and no node translates to them.
+const PORTS: u16 = 200;
+const ALL_PORTS: RangeInclusive<u16> = 33_000..=60_999;
+static NEXT_PORTS: AtomicU16 = AtomicU16::new(0);
+
+/// Lets the client dial from ports that it has not used yet. Whoever has dialled a pod through the other node, and then dials it
+/// from the same port in another way, is answered in the name of the first flow, or gets another port.
+fn take_ports(client: &Host) -> Result<()> {
+    let turns = (ALL_PORTS.end() - ALL_PORTS.start()) / PORTS;
+    let first = ALL_PORTS.start() + NEXT_PORTS.fetch_add(1, Ordering::Relaxed) % turns * PORTS;
+    client.netns().sysctl("net/ipv4/ip_local_port_range", &format!("{first} {}", first + PORTS - 1))
+}
+
+/// Connections and a stream. The pod sees the client itself, or an address of the node that was dialled.
+fn dial(scenario: &Scenario, client: &Host, address: Address, target: Target, masqueraded: bool) -> Result<()> {
+    take_ports(client)?;
+    for (family, proto) in families_and_protocols() {
+        let to = address.of(scenario, target, family);
+        let outcomes = client.probe(Probe { close: Close::Server, ..Probe::times(proto, to, CONNECTIONS) })?;
+        let (case, backends) = (format!("{to} {proto}"), scenario.backends(target));
+        if masqueraded {
+            expect::answered_to(&case, &outcomes, to, &backends, |_, ip| scenario.is_node_address(address.node(), ip))?;
+        } else {
+            expect::answered_to_itself(&case, &outcomes, to, &backends)?;
+        }
+    }
+    Family::BOTH.into_iter().try_for_each(|family| expect::echoed(client, address.of(scenario, target, family)))
+}
+
+impl Address {
+    fn of(self, scenario: &Scenario, target: Target, family: Family) -> SocketAddr {
+        match self {
+            Self::NodePort(node) => scenario.node_port(node, target, family),
+            Self::ClusterIp => target.cluster_ip(family),
+        }
+    }
+
+    /// The node whose hook translates what comes by the wire: routes to ClusterIPs lead to the first one.
+    fn node(self) -> usize {
+        match self {
+            Self::NodePort(node) => node,
+            Self::ClusterIp => 0,
+        }
+    }
+}
+
+impl By {
+    fn expect(self, moved: &Moved) -> Result<()> {
+        match self {
+            Self::Xdp => moved.expect_xdp_alone(),
+            Self::XdpAndTc => moved.expect_xdp_in_tc_out(),
+            Self::Tc => moved.expect_left_to_tc(),
+        }
+    }
 }

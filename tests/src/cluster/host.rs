@@ -5,6 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -32,11 +33,12 @@ pub struct Host {
     cgroup: Cgroup,
     addresses: Pair,
     peer: (Netns, String),
+    gets_complete_frames: AtomicBool,
 }
 
 impl Host {
     pub(super) fn new(name: &str, netns: Netns, cgroup: Cgroup, addresses: Pair, peer: (Netns, String)) -> Self {
-        Self { name: name.to_owned(), netns, cgroup, addresses, peer }
+        Self { name: name.to_owned(), netns, cgroup, addresses, peer, gets_complete_frames: AtomicBool::new(false) }
     }
 
     /// Its name: that of the pod, of the Node object, or `outside`.
@@ -79,10 +81,20 @@ impl Host {
         offload::off(&self.peer.0, &self.peer.1)
     }
 
-    /// Turns it on again.
+    /// Turns it on again; on a physical wire at its own devices alone.
     pub fn offload_on(&self) -> Result<()> {
         self.devices()?.iter().try_for_each(|device| offload::on(&self.netns, device))?;
+        if self.gets_complete_frames.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         offload::on(&self.peer.0, &self.peer.1)
+    }
+
+    /// From here on the other end of `eth0` stands for the sender's card: it completes checksums and cuts segments before a frame
+    /// arrives here, whatever the sender left to it.
+    pub(super) fn get_complete_frames(&self) -> Result<()> {
+        self.gets_complete_frames.store(true, Ordering::Relaxed);
+        offload::off(&self.peer.0, &self.peer.1)
     }
 
     /// Captures what its devices receive and checks every checksum.

@@ -130,12 +130,15 @@ impl Cluster {
         self.lock().by_name.get(name).map(|(_, pod)| Arc::clone(pod)).with_context(|| format!("no pod {name}"))
     }
 
-    /// Makes the devices between the nodes behave like a physical wire: every frame on it is complete (transmit
-    /// checksum and segmentation offload off), and frames that XDP sends arrive (the far end runs an XDP pass program).
+    /// Makes the devices between the nodes behave like a physical wire: every frame that arrives from it is complete (the
+    /// wire's own devices have transmit checksum and segmentation offload off, for good), and frames that XDP sends arrive (the
+    /// far end runs an XDP pass program). The hosts' own offload starts off too; [`Host::offload_on`] makes them leave to the
+    /// wire what hosts leave to their cards.
     pub fn make_wire_physical(&self) -> Result<()> {
         let pins = self.rig.pins("wire");
         for host in self.nodes.iter().chain([&self.outside]) {
             host.offload_off()?;
+            host.get_complete_frames()?;
             let (netns, device) = host.peer();
             crate::xdp_pass::attach(netns, device, &pins)?;
         }
