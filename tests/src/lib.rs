@@ -43,6 +43,7 @@ pub mod controlplane;
 pub mod expect;
 pub mod hooks;
 pub mod http;
+pub mod inlet;
 pub mod manifests;
 pub mod metrics;
 pub mod net;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use sluice_tests::expect::{self, families_and_protocols};
+use sluice_tests::inlet::Inlet;
 use sluice_tests::manifests::{Service, ingress};
 use sluice_tests::scenario::{POD_PORT, PORT};
 use sluice_tests::traffic::{Held, HeldReport, Probe, Target};
@@ -47,25 +48,34 @@ fn put(scenario: &Scenario, ranges: &[String], served: bool) -> Result<()> {
 
 #[test]
 fn s24_s42_clients_from_outside_are_served_in_range_and_dropped_out_of_range() -> Result<()> {
-    let scenario = Scenario::start("sources-outside", Spec::new(PodNetwork::Routed), &[])?;
-    let outside = scenario.cluster.outside();
+    from_outside(Inlet::Tc)
+}
+
+#[test]
+fn s24_s42_clients_from_outside_are_served_in_range_and_dropped_out_of_range_at_xdp() -> Result<()> {
+    from_outside(Inlet::Xdp)
+}
+
+fn from_outside(inlet: Inlet) -> Result<()> {
+    let scenario = inlet.start("sources-outside", Spec::new(PodNetwork::Routed), &[])?;
+    let (agent, outside) = (&scenario.agents[0], scenario.cluster.outside());
     scenario.route_to_node(outside, &[BALANCED, EXTERNAL].concat())?;
     let mine = own(outside);
     put(&scenario, &[format!("  {}\t", mine[0]), mine[1].clone(), NOBODY[0].to_owned()], true)?;
     let mut targets = Vec::new();
     for (family, proto) in families_and_protocols() {
-        expect::served(outside, at(BALANCED, family)?, proto, "near")?;
+        inlet.served(agent, outside, at(BALANCED, family)?, (proto, "near"))?;
         targets.push(Target::new(proto, at(BALANCED, family)?));
     }
     let held = outside.hold(Held { targets, count: 2, bind: None, interval_ms: 50, timeout_ms: 1000 })?;
     put(&scenario, &NOBODY.map(str::to_owned), true)?;
     for family in Family::BOTH {
-        expect::dropped(&scenario.agents[0], outside, at(BALANCED, family)?, ("tc_ingress", "source_range"))?;
+        inlet.dropped(agent, outside, at(BALANCED, family)?, "source_range")?;
     }
     for (family, proto) in families_and_protocols() {
         let node_port = scenario.cluster.node(0).at(family, NODE_PORT);
         for to in [at(EXTERNAL, family)?, node_port, SocketAddr::new(cluster_ip(family, NUMBER), PORT)] {
-            expect::served(outside, to, proto, "near")?;
+            inlet.served(agent, outside, to, (proto, "near"))?;
         }
     }
     let report: HeldReport = held.finish()?;
@@ -73,16 +83,15 @@ fn s24_s42_clients_from_outside_are_served_in_range_and_dropped_out_of_range() -
     // Without endpoints whoever is out of range is dropped all the same, and whoever is in range refused.
     put(&scenario, &NOBODY.map(str::to_owned), false)?;
     for family in Family::BOTH {
-        expect::dropped(&scenario.agents[0], outside, at(BALANCED, family)?, ("tc_ingress", "source_range"))?;
+        inlet.dropped(agent, outside, at(BALANCED, family)?, "source_range")?;
     }
     put(&scenario, &mine, false)?;
     for (family, proto) in families_and_protocols() {
-        let to = at(BALANCED, family)?;
-        expect::refused_by_icmp(&to, &outside.probe(Probe::times(proto, to, 3))?, proto)?;
+        inlet.refused(agent, outside, at(BALANCED, family)?, proto)?;
     }
     put(&scenario, &mine, true)?;
     for (family, proto) in families_and_protocols() {
-        expect::served(outside, at(BALANCED, family)?, proto, "near")?;
+        inlet.served(agent, outside, at(BALANCED, family)?, (proto, "near"))?;
     }
     Ok(())
 }
