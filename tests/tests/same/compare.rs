@@ -1,14 +1,14 @@
 //! One run: packets, table changes and evictions, each through both bodies. Equal must be what a program returns, every byte of
 //! the packet, and in the end every flow entry and every counter.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{TcpListener, UdpSocket};
 
 use anyhow::{Context, Result, ensure};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 use proxy_agent::maps::NodeMaps;
-use proxy_common::abi::{Cidr, Hook, Proto, Reason};
+use proxy_common::abi::{Cidr, DeviceFlags, Hook, Masquerade, Proto, Reason, SERVICE_CIDRS};
 use proxy_common::lb::{Class, FlowTable};
 use proxy_common::testing::Memory;
 use sluice_tests::{Family, Rig};
@@ -25,7 +25,7 @@ const PACKETS: u64 = 100_000;
 /// Packets at each hook of which the sums are checked.
 const COMPLETE: u64 = 3_000;
 /// The hooks that must see so many.
-const HOOKS: [Program; 3] = [Program::EdgeIngress, Program::EdgeEgress, Program::UplinkXdp];
+const HOOKS: [Program; 4] = [Program::EdgeIngress, Program::EdgeEgress, Program::UplinkXdp, Program::PodIngress];
 const PACKETS_PER_CHANGE: usize = 300;
 /// How often the settings change while one hook gets its packets: a short run must meet all of them, too.
 const SETTINGS: u64 = 30;
@@ -34,6 +34,14 @@ const PACKETS_PER_EVICTION: usize = 40;
 const ICMP_PER_SECOND: u32 = 4_000_000;
 /// Ports of this node's own sockets; some of them lie in the ranges for translated sources.
 const SOCKETS: [u16; 3] = [50_001, 50_002, 50_005];
+/// Networks whose addresses are all of ServiceCIDRs: none, that of the ClusterIPs, one beside it, and that of the uplink's wire, in
+/// which this node's own addresses are.
+const CIDRS: [&[u8]; 4] = [&[], &[96], &[97, 96], &[20, 96]];
+/// What may be masqueraded beyond need.
+const MASQUERADES: [Masquerade; 4] =
+    [Masquerade(0), Masquerade::ALL, Masquerade::EXTERNAL, Masquerade::ALL.with(Masquerade::EXTERNAL)];
+/// How far apart two readings of one time may be in milliseconds: two ticks of a slow clock.
+const TICKS: u32 = 20;
 const TABLES: [FlowTable; 4] = [FlowTable::Tcp, FlowTable::TcpSpill, FlowTable::Any, FlowTable::AnySpill];
 
 /// Both bodies and what they share.
@@ -45,8 +53,10 @@ struct Run {
     talk: Talk,
     family: Family,
     dice: Dice,
+    devices: HashMap<u32, DeviceFlags>,
     counters: HashMap<(Hook, Reason), (u64, u64)>,
     packets: HashMap<Program, u64>,
+    met: HashSet<(Program, Reason)>,
     /// Packets that each hook must see.
     goal: u64,
     checksums: Checksums,
@@ -87,10 +97,12 @@ impl Run {
         native.sockets = SOCKETS.into_iter().flat_map(|port| [(Proto::TCP, port), (Proto::UDP, port)]).collect();
         node_maps.set_addresses(&native.addresses)?;
         node_maps.set_devices(&native.devices)?;
-        let (counters, packets) = (HashMap::new(), HashMap::new());
+        let (counters, packets, met) = (HashMap::new(), HashMap::new(), HashSet::new());
         let goal = if checksums == Checksums::None { PACKETS } else { COMPLETE };
         let talk = Talk::new(family, node.devices);
-        let mut run = Self { kernel, native, tables, node: node_maps, talk, family, dice, counters, packets, goal, checksums };
+        let (devices, node) = (node.flags.clone(), node_maps);
+        let mut run =
+            Self { kernel, native, tables, node, talk, family, dice, devices, counters, packets, met, goal, checksums };
         run.change_settings()?;
         run.tables.copy_to(&mut run.native)?;
         Ok(run)
@@ -132,6 +144,7 @@ impl Run {
         let (packets, bytes) = self.counters.entry((place.hook, insight.reason)).or_default();
         (*packets, *bytes) = (*packets + 1, *bytes + frame.len() as u64);
         *self.packets.entry(*program).or_default() += 1;
+        self.met.insert((*program, insight.reason));
         self.learn(&insight);
         Ok(())
     }
@@ -139,7 +152,7 @@ impl Run {
     fn is_refused(&self, arrival: &Arrival) -> bool {
         let place = arrival.program.place(arrival.device, arrival.received);
         let (_, insight) = native::run(&mut self.native.clone(), arrival.program, &place, &arrival.frame);
-        matches!(insight.reason, Reason::NoEndpoint | Reason::LocalUnreachable)
+        matches!(insight.reason, Reason::NoEndpoint | Reason::UnknownPort | Reason::LocalUnreachable)
     }
 
     fn learn(&mut self, insight: &Insight) {
@@ -165,8 +178,9 @@ impl Run {
         Ok(())
     }
 
-    /// Other ports, another detector, another epoch, other room for flows.
+    /// Other ports, another detector, other masquerade and ServiceCIDRs, another epoch, other room for flows.
     fn change_settings(&mut self) -> Result<()> {
+        self.change_devices()?;
         let dice = &mut self.dice;
         let ranges: &[(u16, u16)] = dice.pick(&[
             &[(50_000, 12)][..],
@@ -176,8 +190,14 @@ impl Run {
         ]);
         self.native.set_ports(ranges);
         let bits = if self.family == Family::V4 { 112 } else { 48 };
-        let pods = Cidr::new(at(self.family, 1, 0).into(), bits);
-        self.native.config.cluster_cidrs = if dice.chance(60) { [pods; 2] } else { [Cidr::NONE; 2] };
+        let network = |net| Cidr::new(at(self.family, net, 0).into(), bits);
+        self.native.config.cluster_cidrs = if dice.chance(60) { [network(1); 2] } else { [Cidr::NONE; 2] };
+        let by_device = if dice.chance(30) { Masquerade::BY_DEVICE } else { Masquerade::default() };
+        self.native.config.masquerade = dice.pick(&MASQUERADES).with(by_device);
+        let cidrs = dice.pick(&CIDRS);
+        self.native.config.service_cidrs = [Cidr::NONE; SERVICE_CIDRS];
+        self.native.config.service_cidrs.iter_mut().zip(cidrs).for_each(|(cidr, &net)| *cidr = network(net));
+        self.native.config.service_cidr_count = cidrs.len() as u32;
         self.native.config.check_sockets = u32::from(dice.chance(50));
         self.native.config.icmp_per_second = ICMP_PER_SECOND;
         self.native.config.epoch += 1;
@@ -186,6 +206,18 @@ impl Run {
             room.quota = dice.pick(&[0, 40, 400, 1 << 16]);
         }
         self.kernel.set_quota(self.native.rooms)
+    }
+
+    /// Other devices by which local pods' packets come in.
+    fn change_devices(&mut self) -> Result<()> {
+        self.native.devices = self.devices.clone();
+        for device in self.talk.devices() {
+            if self.dice.chance(40) {
+                let flags = self.native.devices.entry(device).or_default();
+                *flags = flags.with(DeviceFlags::LOCAL_PODS);
+            }
+        }
+        Ok(self.node.set_devices(&self.native.devices)?)
     }
 
     fn finish(&self) -> Result<()> {
@@ -199,6 +231,7 @@ impl Run {
             ensure!(native.embryonic == loaded.embryonic, "embryonic flows: native {native:?}, loaded {loaded:?}");
         }
         ensure!(flows.len() == self.native.flows.len(), "{} flow entries, {}", flows.len(), self.native.flows.len());
+        self.same_affinity()?;
         let mut counters: Vec<_> = self.counters.iter().collect();
         counters.sort_unstable();
         println!("{:?}: {:?}, {} flow entries", self.family, self.packets, flows.len());
@@ -206,21 +239,39 @@ impl Run {
         if self.checksums == Checksums::None { self.has_met_everything() } else { Ok(()) }
     }
 
+    /// Whoever keeps a backend keeps the same one, from the same time on.
+    fn same_affinity(&self) -> Result<()> {
+        let loaded = self.kernel.affinity()?;
+        for (key, native) in &self.native.affinity {
+            let held = loaded.get(key).with_context(|| format!("{key:?}: the loaded body keeps nothing"))?;
+            let apart = native.since.wrapping_sub(held.since).min(held.since.wrapping_sub(native.since));
+            let alike = (native.backend, native.generation) == (held.backend, held.generation);
+            ensure!(alike && apart <= TICKS, "{key:?}: native {native:?}, loaded {held:?}");
+        }
+        ensure!(loaded.len() == self.native.affinity.len(), "{} clients, {}", loaded.len(), self.native.affinity.len());
+        ensure!(!loaded.is_empty(), "no client kept its backend");
+        Ok(())
+    }
+
     /// A run that never met a reason has not compared it.
     fn has_met_everything(&self) -> Result<()> {
-        const EVERYWHERE: [Reason; 6] =
-            [Reason::Untouched, Reason::Fragment, Reason::Unparsed, Reason::MidFlow, Reason::Opened, Reason::Forward];
-        const AT_TC: [Reason; 5] = [Reason::NoEndpoint, Reason::SourceRange, Reason::NoRoute, Reason::HopLimit, Reason::Reply];
-        let at_ingress = [Reason::PortExchanged, Reason::PortsExhausted];
-        let wanted = [Hook::TcIngress, Hook::TcEgress, Hook::Xdp].into_iter().flat_map(|hook| {
-            let more = match hook {
-                Hook::Xdp => vec![Reason::Deferred, Reason::Reply, Reason::PortExchanged],
-                Hook::TcIngress => [&AT_TC[..], &at_ingress].concat(),
-                _ => [&AT_TC[..], &[Reason::LocalUnreachable]].concat(),
+        const EVERYWHERE: [Reason; 3] = [Reason::Untouched, Reason::Fragment, Reason::Unparsed];
+        const WHERE_FLOWS_BEGIN: [Reason; 3] = [Reason::MidFlow, Reason::Opened, Reason::Forward];
+        const AT_TC: [Reason; 3] = [Reason::NoRoute, Reason::HopLimit, Reason::Reply];
+        const REFUSED: [Reason; 5] =
+            [Reason::NoEndpoint, Reason::NoLocalEndpoint, Reason::SourceRange, Reason::UnknownPort, Reason::Unallocated];
+        let wanted = HOOKS.into_iter().flat_map(|program| {
+            let more: &[&[Reason]] = match program {
+                Program::UplinkXdp => &[&WHERE_FLOWS_BEGIN, &[Reason::Deferred, Reason::Reply, Reason::PortExchanged]],
+                Program::EdgeIngress => {
+                    &[&WHERE_FLOWS_BEGIN, &AT_TC, &REFUSED, &[Reason::PortExchanged, Reason::PortsExhausted]]
+                }
+                Program::EdgeEgress => &[&WHERE_FLOWS_BEGIN, &AT_TC, &REFUSED, &[Reason::LocalUnreachable]],
+                Program::PodIngress => &[&AT_TC],
             };
-            EVERYWHERE.into_iter().chain(more).map(move |reason| (hook, reason))
+            [&[&EVERYWHERE[..]], more].concat().concat().into_iter().map(move |reason| (program, reason))
         });
-        let missing: Vec<_> = wanted.filter(|key| !self.counters.contains_key(key)).collect();
+        let missing: Vec<_> = wanted.filter(|key| !self.met.contains(key)).collect();
         ensure!(missing.is_empty(), "never met: {missing:?}");
         Ok(())
     }

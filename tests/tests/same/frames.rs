@@ -73,12 +73,17 @@ impl Talk {
         Some(if dice.chance(50) { known.client } else { known.reply })
     }
 
+    /// Where frames arrive.
+    pub const fn devices(&self) -> [u32; 4] {
+        self.devices
+    }
+
     /// The next frame.
     pub fn next(&mut self, services: &[Service], dice: &mut Dice) -> Arrival {
         let program = match dice.below(100) {
-            0..=31 => Program::EdgeIngress,
-            32..=63 => Program::EdgeEgress,
-            64..=95 => Program::UplinkXdp,
+            0..=24 => Program::EdgeIngress,
+            25..=49 => Program::EdgeEgress,
+            50..=74 => Program::UplinkXdp,
             _ => Program::PodIngress,
         };
         let mut frame = self.frame(program, services, dice);
@@ -91,11 +96,11 @@ impl Talk {
             spoil(&mut bytes, self.family, dice);
         }
         let program = if is_whole(&bytes) { program } else { Program::UplinkXdp };
-        let (device, received) = self.devices(program, dice);
+        let (device, received) = self.way(program, dice);
         Arrival { program, device, received, frame: bytes }
     }
 
-    fn devices(&self, program: Program, dice: &mut Dice) -> (u32, u32) {
+    fn way(&self, program: Program, dice: &mut Dice) -> (u32, u32) {
         let [up0, up1, up2, pod0] = self.devices;
         match program {
             Program::EdgeIngress | Program::UplinkXdp => {
@@ -136,7 +141,8 @@ impl Talk {
     fn dial(&self, program: Program, services: &[Service], dice: &mut Dice) -> Frame {
         let service = &services[dice.below(services.len())];
         let own = |host| at(self.family, host, 1);
-        let (src, dst) = match (program, dice.below(20)) {
+        let (src, dst) = match (program, dice.below(24)) {
+            (_, 20..) => (self.caller(program, dice), self.beside(service, dice)),
             (Program::EdgeEgress, 0..=2) => (own(dice.pick(&[20, 20, 21])), service.balanced),
             (Program::EdgeEgress, 3..=17) => (own(dice.pick(&[20, 20, 21])), service.cluster),
             (Program::EdgeEgress, _) => (own(20), SocketAddr::new(own(20), service.node_port)),
@@ -148,6 +154,20 @@ impl Talk {
         };
         let src = SocketAddr::new(src, 20_000 + dice.below(usize::from(CLIENT_PORTS)) as u16);
         frame(src, dst, service.proto, dice.pick(&FROM_CLIENTS))
+    }
+
+    /// Whose packets a program sees.
+    fn caller(&self, program: Program, dice: &mut Dice) -> IpAddr {
+        if program == Program::EdgeEgress { at(self.family, dice.pick(&[20, 20, 21]), 1) } else { self.client(dice) }
+    }
+
+    /// What is there beside a Service's main frontends: one of its externalIPs, other ports of its ClusterIP, addresses of nobody.
+    fn beside(&self, service: &Service, dice: &mut Dice) -> SocketAddr {
+        match dice.below(4) {
+            0 | 1 => service.external,
+            2 => SocketAddr::new(service.cluster.ip(), dice.pick(&[81, 443])),
+            _ => SocketAddr::new(at(self.family, dice.pick(&[96, 97, 20]), 200), 80),
+        }
     }
 
     /// A client: behind the router, on the wire, out of reach, or a pod that may be the endpoint itself.

@@ -12,13 +12,14 @@ use aya::programs::{Program as Loaded, TestRun, TestRunOptions, TestRunResult};
 use nix::time::{ClockId, clock_gettime};
 use proxy_agent::attach::bpffs;
 use proxy_agent::maps::{Capacity, KernelMaps, LoadOptions, NodeMaps, Reader, load};
-use proxy_common::abi::{Flow, FlowRoom, Hook, Reason, Tuple};
+use proxy_common::abi::{Affinity, AffinityKey, Flow, FlowRoom, Hook, Reason, Tuple};
 use proxy_common::lb::{Class, FlowTable};
 
 use super::complete;
 use super::native::{Outcome, Program};
 
 type Flows = Map<MapData, [u8; size_of::<Tuple>()], [u8; size_of::<Flow>()]>;
+type Clients = Map<MapData, [u8; size_of::<AffinityKey>()], [u8; size_of::<Affinity>()]>;
 
 /// The loaded programs and the tables that they write.
 pub struct Kernel {
@@ -26,6 +27,7 @@ pub struct Kernel {
     pins: PathBuf,
     flows: HashMap<FlowTable, Flows>,
     rooms: Array<MapData, [u64; size_of::<FlowRoom>() / 8]>,
+    clients: Clients,
     out: Vec<u8>,
     checksums: Checksums,
 }
@@ -68,7 +70,7 @@ const CAPACITY: Capacity = Capacity {
     flows_spill: 1 << 17,
     flows_any: 1 << 17,
     flows_any_spill: 1 << 17,
-    udp_peers: 1024,
+    udp_peers: 1 << 14,
 };
 
 impl Kernel {
@@ -94,7 +96,8 @@ impl Kernel {
             flows.insert(table, Map::try_from(map)?);
         }
         let rooms = Array::try_from(object.take_map("FLOW_ROOM").context("no map FLOW_ROOM")?)?;
-        Ok((Self { object, pins: pins.to_owned(), flows, rooms, out: vec![0; 1024], checksums }, tables))
+        let clients = Map::try_from(object.take_map("AFFINITY").context("no map AFFINITY")?)?;
+        Ok((Self { object, pins: pins.to_owned(), flows, rooms, clients, out: vec![0; 1024], checksums }, tables))
     }
 
     /// The tables of the node.
@@ -187,6 +190,13 @@ impl Kernel {
             }
         }
         Ok(all)
+    }
+
+    /// AFFINITY.
+    pub fn affinity(&self) -> Result<HashMap<AffinityKey, Affinity>> {
+        let cast =
+            |entry: Result<(_, _), aya::maps::MapError>| entry.map(|(key, value)| (bytemuck::cast(key), bytemuck::cast(value)));
+        Ok(self.clients.iter().map(cast).collect::<Result<_, _>>()?)
     }
 
     /// Every counter that has moved: packets and bytes.

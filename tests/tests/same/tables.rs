@@ -35,12 +35,17 @@ pub struct Service {
     pub node_port: u16,
     /// A load balancer's address.
     pub balanced: SocketAddr,
+    /// One of its externalIPs.
+    pub external: SocketAddr,
+    affinity: u32,
     sources: Option<Vec<IpNet>>,
     backends: Vec<WantedBackend>,
     policies: ServiceFlags,
 }
 
 const SERVICES: u8 = 7;
+/// Seconds of affinity: none, one that ends during a run, and the API's default.
+const AFFINITIES: [u32; 4] = [0, 0, 1, 10_800];
 /// Numbers of endpoints; the last one is of the Service that has none most of the time.
 const SIZES: [usize; SERVICES as usize] = [1, 1, 1, 3, 3, 100, 0];
 
@@ -66,9 +71,10 @@ impl Tables {
         &self.services
     }
 
-    /// Changes one Service: its endpoints, their states, or whether it is there at all.
+    /// Changes one Service: its endpoints, their states, for how long a client keeps one, or whether it is there at all.
     pub fn change(&mut self, dice: &mut Dice) -> Result<()> {
         let index = dice.below(self.services.len());
+        self.services[index].affinity = dice.pick(&AFFINITIES);
         self.services[index].sources = sources(self.family, dice)?;
         match dice.below(10) {
             0 => self.apply(Change::Remove(self.services[index].name.into())),
@@ -126,13 +132,21 @@ impl Service {
         let cluster = FrontendKey::new(self.cluster.ip().into(), Port::new(self.cluster.port()), self.proto);
         let node_port = FrontendKey::new(any, Port::new(self.node_port), self.proto);
         let balanced = FrontendKey::new(self.balanced.ip().into(), Port::new(self.balanced.port()), self.proto);
-        let frontends = vec![
+        let external = FrontendKey::new(self.external.ip().into(), Port::new(self.external.port()), self.proto);
+        let mut frontends = vec![
             (cluster, FrontendKind::CLUSTER_IP),
             (node_port, FrontendKind::NODE_PORT),
             (balanced, FrontendKind::LOAD_BALANCER),
+            (external, FrontendKind::EXTERNAL_IP),
         ];
+        // TCP's Service and UDP's have one ClusterIP, and one of them what is left of it.
+        if self.proto == Proto::TCP {
+            frontends.push((FrontendKey::rest_of(cluster.addr), FrontendKind::CLUSTER_REST));
+        }
+        frontends.sort_unstable_by_key(|(key, _)| *key);
         let wanted = WantedService::new(self.name, frontends, self.backends.clone());
-        Change::Set(WantedService { flags: wanted.flags.with(self.policies), sources: self.sources.clone(), ..wanted })
+        let (flags, sources) = (wanted.flags.with(self.policies), self.sources.clone());
+        Change::Set(WantedService { flags, sources, affinity: self.affinity, ..wanted })
     }
 }
 
@@ -151,8 +165,10 @@ fn service(family: Family, proto: Proto, number: u8) -> Result<Service> {
         _ => ServiceFlags::default(),
     };
     let balanced = SocketAddr::new(at(family, 98, u16::from(number) + 1), 80);
+    let external = SocketAddr::new(at(family, 99, u16::from(number) + 1), 80);
     let node_port = 30_000 + u16::from(number);
-    Ok(Service { name, proto, cluster, node_port, balanced, sources: None, backends: Vec::new(), policies })
+    let (affinity, sources, backends) = (0, None, Vec::new());
+    Ok(Service { name, proto, cluster, node_port, balanced, external, affinity, sources, backends, policies })
 }
 
 /// Who may dial a load balancer's address: everybody, nobody, half of the clients behind the router, or those and the node.
