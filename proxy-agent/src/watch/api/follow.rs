@@ -21,8 +21,9 @@ const LASTING: Duration = Duration::from_secs(10);
 /// Waits before a kind that can be done without is tried again, if the rights are missing or the API server does not have it.
 const RARELY: Duration = Duration::from_secs(60);
 const VERY_RARELY: Duration = Duration::from_secs(300);
-/// So many failures in a row to reach the server, and address, certificates and keys are read afresh: they may have changed.
-const SUSPICIOUS: u32 = 8;
+/// So many failures of one sort in a row are no accident. If the server can't be reached, address, certificates and keys are read
+/// afresh; a server that has just started may refuse what it will grant, but not so often.
+const NO_ACCIDENT: u32 = 8;
 
 /// How long a server may take.
 #[derive(Clone, Copy, Debug)]
@@ -130,14 +131,14 @@ impl Api {
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Into<Object> + Send + 'static,
     {
         let api = kube::Api::<K>::all(client.clone());
-        let (mut backoff, mut unreached) = (Backoff::default(), 0);
+        let (mut backoff, mut failures) = (Backoff::default(), Row::default());
         loop {
             let attempt = attempt(api.clone(), selectors.clone(), known.start()).boxed();
             let mut well_since = None;
             let outcome = self.attend(attempt, known, &mut well_since, events).await;
             let lasted = well_since.map_or(Duration::ZERO, |since: Instant| since.elapsed());
             if lasted >= LASTING {
-                (backoff, unreached) = (Backoff::default(), 0);
+                (backoff, failures) = (Backoff::default(), Row::default());
             }
             let remedy = match outcome {
                 Outcome::Closed => return End::Closed,
@@ -145,18 +146,18 @@ impl Api {
                 Outcome::Over => Remedy::Retry,
                 Outcome::Failed(failure) => fail(known, &failure, events).await,
             };
+            let in_a_row = failures.count(remedy);
             let pause = match remedy {
                 Remedy::Page => continue,
                 Remedy::Renew => return End::Renew,
-                Remedy::Rarely => shortened(RARELY),
+                Remedy::Rarely if in_a_row >= NO_ACCIDENT => shortened(RARELY),
                 Remedy::Absent => shortened(VERY_RARELY),
-                Remedy::Reach | Remedy::Retry | Remedy::List => backoff.next(),
+                Remedy::Reach | Remedy::Retry | Remedy::List | Remedy::Rarely => backoff.next(),
             };
             if !wait(events, pause).await {
                 return End::Closed;
             }
-            unreached = if remedy == Remedy::Reach { unreached + 1 } else { 0 };
-            if unreached >= SUSPICIOUS {
+            if remedy == Remedy::Reach && in_a_row >= NO_ACCIDENT {
                 return End::Renew;
             }
         }
@@ -199,6 +200,21 @@ impl Api {
         };
         sleep(time).await;
         outcome
+    }
+}
+
+/// Failures of one sort, one after the other.
+#[derive(Default)]
+struct Row {
+    last: Option<Remedy>,
+    length: u32,
+}
+
+impl Row {
+    /// With one failure more; how many there are.
+    fn count(&mut self, remedy: Remedy) -> u32 {
+        self.length = if self.last.replace(remedy) == Some(remedy) { self.length + 1 } else { 1 };
+        self.length
     }
 }
 

@@ -51,6 +51,22 @@ async fn s26_without_rights_for_service_cidrs_all_else_goes_on() {
 }
 
 #[tokio::test]
+async fn s26_a_server_that_does_not_know_rights_yet_is_asked_again_soon() {
+    let mut rig = Rig::new(|server| server.set_cidr("kubernetes", "10.96.0.0/16")).await;
+    rig.kubeconfig("one");
+    rig.until(|rig| rig.synced.len() == ALL && rig.ask(|server| !server.cidr_watchers.is_empty())).await;
+    rig.tell(|server| {
+        server.refuse_cidrs = Some(403);
+        server.cidr_watchers.clear();
+    });
+    rig.until(|rig| rig.trouble().starts_with("no rights to list and watch servicecidrs")).await;
+    rig.tell(|server| server.refuse_cidrs = None);
+    rig.until(|rig| rig.troubles.is_empty() && rig.ask(|server| !server.cidr_watchers.is_empty())).await;
+    rig.tell(|server| server.set_cidr("more", "10.97.0.0/16"));
+    rig.until(|rig| rig.cidrs.len() == 2).await;
+}
+
+#[tokio::test]
 async fn s26_what_one_api_server_has_stays_when_another_lacks_the_kind() {
     let mut rig = Rig::new(|server| server.set_cidr("kubernetes", "10.96.0.0/16")).await;
     rig.kubeconfig("one");
