@@ -19,10 +19,7 @@ fn service_ip(family: Family) -> SocketAddr {
 /// A world whose Service has both pods.
 fn served(test: &str) -> Result<World> {
     let world = World::start(test)?;
-    world.plane.add_service(&World::service())?;
-    let ips = world.pod_ips();
-    World::pods(&ips).iter().try_for_each(|pod| world.plane.add_pod(pod))?;
-    world.wait_for_answers(&["far", "near"]).context("a new Service with two pods")?;
+    world.serve_web()?;
     Ok(world)
 }
 

@@ -8,7 +8,6 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use sluice_tests::controlplane::world::{self, LIMIT, NODE_PORT, POD_PORT, World};
 use sluice_tests::manifests::Service;
-use sluice_tests::traffic::LoadReport;
 use sluice_tests::{Agent, Family, Proto, Traffic, cluster_ip, wait};
 
 const OTHER_PORT: u16 = 30008;
@@ -20,23 +19,12 @@ fn other(number: u16) -> SocketAddr {
 /// A world whose Service has both pods, and connections to it that must not notice anything.
 fn served(test: &str) -> Result<(World, Vec<Traffic>)> {
     let world = World::start(test)?;
-    world.plane.add_service(&World::service())?;
-    let ips = world.pod_ips();
-    World::pods(&ips).iter().try_for_each(|pod| world.plane.add_pod(pod))?;
-    world.wait_for_answers(&["far", "near"])?;
+    world.serve_web()?;
     let loads = vec![
         world.client.load(world::load(other(10)))?,
         world.cluster.outside().load(world::load(world.cluster.node(0).at(Family::V4, NODE_PORT)))?,
     ];
     Ok((world, loads))
-}
-
-fn lost_nothing(loads: Vec<Traffic>) -> Result<()> {
-    for load in loads {
-        let report: LoadReport = load.finish()?;
-        ensure!(report.failed() == 0 && report.requests() > 0, "{}", report.failures());
-    }
-    Ok(())
 }
 
 fn status(agent: &Agent) -> Option<Value> {
@@ -77,7 +65,7 @@ fn rights_that_are_taken_away_and_given_back() -> Result<()> {
     world.plane.deploy()?;
     wait_connected(&world, true)?;
     world.wait_for_answers(&["near"]).context("what happened meanwhile takes effect")?;
-    lost_nothing(loads)
+    world::lost_nothing(loads)
 }
 
 #[test]
@@ -106,7 +94,7 @@ fn an_etcd_that_was_compacted_meanwhile() -> Result<()> {
     }
     wait_connected(&world, true)?;
     world.wait_for_answers(&["far", "near"])?;
-    lost_nothing(loads)
+    world::lost_nothing(loads)
 }
 
 fn signal(world: &World, signal: Signal) -> Result<()> {

@@ -16,6 +16,8 @@ use crate::setup;
 
 /// Every program that the tests may start.
 const PROGRAMS: [&str; 5] = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-proxy", "kubectl"];
+/// Not built; in Debian 12, where it is `usr/bin/etcd`.
+const OLD_ETCD: &str = "etcd-3.4";
 const VERSION_PACKAGE: &str = "k8s.io/component-base/version";
 
 /// Where the built programs are.
@@ -23,26 +25,40 @@ pub fn folder() -> PathBuf {
     paths::target().join("controlplane")
 }
 
-/// Builds what is missing or out of date, and returns the folder.
+/// Builds or fetches what is missing or out of date, and returns the folder.
 pub fn build() -> Result<PathBuf> {
-    let (module, folder) = (paths::root().join("tests/controlplane"), folder());
+    let folder = folder();
     fs::create_dir_all(&folder)?;
+    if !provided(OLD_ETCD) {
+        setup::unpacked(&setup::OLD_ETCD, "usr/bin/etcd", &folder.join(OLD_ETCD)).with_context(|| {
+            format!(
+                "no etcd 3.4: put one as {OLD_ETCD} into a folder that KUBEBUILDER_ASSETS names, or into {}",
+                folder.display()
+            )
+        })?;
+    }
+    build_stale(&folder)?;
+    Ok(folder)
+}
+
+fn build_stale(folder: &Path) -> Result<()> {
+    let module = paths::root().join("tests/controlplane");
     let wanted = PROGRAMS.into_iter().filter(|program| !provided(program));
     let stale: Vec<(&str, String)> = wanted
         .map(|program| Ok((program, stamp(&module, program)?)))
-        .filter(|entry| entry.as_ref().map_or(true, |(program, stamp)| !up_to_date(&folder, program, stamp)))
+        .filter(|entry| entry.as_ref().map_or(true, |(program, stamp)| !up_to_date(folder, program, stamp)))
         .collect::<Result<_>>()?;
     if stale.is_empty() {
-        return Ok(folder);
+        return Ok(());
     }
     let go = setup::go()?;
     println!("setup: building the control plane of the tests (from nothing: about 7 minutes on two cores)");
     for (program, stamp) in stale {
         println!("setup: building {program}");
-        compile(&go, &module, program, &folder).with_context(|| format!("building {program}"))?;
-        fs::write(stamp_file(&folder, program), stamp)?;
+        compile(&go, &module, program, folder).with_context(|| format!("building {program}"))?;
+        fs::write(stamp_file(folder, program), stamp)?;
     }
-    Ok(folder)
+    Ok(())
 }
 
 fn compile(go: &Path, module: &Path, program: &str, folder: &Path) -> Result<()> {

@@ -6,11 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use serde_json::json;
+use serde_json::{Value, json};
+
+/// The file of the key that signs the tokens of service accounts.
+pub const KEY: &str = "service-accounts.key";
+/// Who signs them; also whom they are for.
+pub const ISSUER: &str = "https://kubernetes.default.svc";
 
 /// One known client.
 pub struct Client {
-    /// What it calls itself in file names; also its token.
+    /// What it calls itself in file names.
     pub name: &'static str,
     /// The user that the API server takes it for.
     pub user: &'static str,
@@ -18,45 +23,49 @@ pub struct Client {
     pub groups: &'static str,
 }
 
+impl Client {
+    /// Its token, which never expires.
+    pub fn token(&self) -> String {
+        format!("{}-token", self.name)
+    }
+}
+
 /// Writes the file that tells the API server who has which token.
 pub fn write_tokens(folder: &Path, clients: &[Client]) -> Result<PathBuf> {
     let path = folder.join("tokens.csv");
-    let lines = clients.iter().map(|client| format!("{0}-token,{1},{0},\"{2}\"\n", client.name, client.user, client.groups));
+    let lines =
+        clients.iter().map(|client| format!("{},{},{},\"{}\"\n", client.token(), client.user, client.name, client.groups));
     fs::write(&path, lines.collect::<String>())?;
     Ok(path)
 }
 
 /// Makes the key that signs the tokens of service accounts.
-pub fn make_key(folder: &Path) -> Result<PathBuf> {
-    let path = folder.join("service-accounts.key");
+pub fn make_key(folder: &Path) -> Result<()> {
     let output = Command::new("openssl")
         .args(["genrsa", "-traditional", "-out"])
-        .arg(&path)
+        .arg(folder.join(KEY))
         .arg("2048")
         .output()
         .context("start openssl: install openssl")?;
     if !output.status.success() {
         bail!("openssl genrsa: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
-    Ok(path)
+    Ok(())
 }
 
-/// Writes a client's kubeconfig. The API server makes its certificate at its first start, at `certificate`.
-pub fn write_kubeconfig(folder: &Path, client: &Client, server: SocketAddr, certificate: &Path) -> Result<PathBuf> {
-    let path = folder.join(format!("{}.kubeconfig", client.name));
-    let config = json!({
+/// The kubeconfig of a user with these credentials. The API server makes its certificate at its first start, at `certificate`.
+pub fn kubeconfig(user: &Value, server: SocketAddr, certificate: &Path) -> Value {
+    json!({
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "test", "cluster": {
             "server": format!("https://{server}"),
             "certificate-authority": certificate,
         }}],
-        "users": [{"name": client.name, "user": {"token": format!("{}-token", client.name)}}],
-        "contexts": [{"name": "test", "context": {"cluster": "test", "user": client.name}}],
+        "users": [{"name": "user", "user": user}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "user"}}],
         "current-context": "test",
-    });
-    fs::write(&path, serde_json::to_vec_pretty(&config)?)?;
-    Ok(path)
+    })
 }
 
 /// The flag value that makes a server listen on every address of the family.

@@ -5,10 +5,15 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use crate::netns::Netns;
+use crate::wait;
+
+/// A first start on two busy cores; it is 3 s on idle ones.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running server.
 #[derive(Debug)]
@@ -30,9 +35,13 @@ impl Daemon {
         Ok(Self { name: name.to_owned(), child, log })
     }
 
-    /// What it is called.
-    pub fn name(&self) -> &str {
-        &self.name
+    /// Waits until `check` gives a value; fails at once when the server ends.
+    pub fn until<T>(&mut self, mut check: impl FnMut() -> Option<T>) -> Result<T> {
+        let name = self.name.clone();
+        wait::until(PATIENCE, &name, || match self.check() {
+            Ok(()) => check().map(Ok),
+            Err(error) => Some(Err(error)),
+        })?
     }
 
     /// Fails, with the end of its log, if it has ended.
@@ -50,4 +59,9 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Arguments `--name=value`.
+pub fn flags(pairs: &[(&str, &str)]) -> Vec<String> {
+    pairs.iter().map(|(name, value)| format!("--{name}={value}")).collect()
 }

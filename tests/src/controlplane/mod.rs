@@ -17,12 +17,14 @@
 
 mod credentials;
 mod daemon;
+mod etcd;
 mod kube_proxy;
 mod objects;
 mod plane;
 mod programs;
 pub mod world;
 
+pub use etcd::Etcd;
 pub use kube_proxy::KubeProxy;
 pub use objects::Pod;
 pub use plane::{AGENT_IDENTITY, ControlPlane};

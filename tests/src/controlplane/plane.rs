@@ -6,18 +6,17 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cluster::{POD_CIDR_V4, POD_CIDR_V6, SERVICE_CIDR_V4, SERVICE_CIDR_V6};
 use crate::controlplane::credentials::{self, Client};
-use crate::controlplane::daemon::Daemon;
+use crate::controlplane::daemon::{Daemon, flags};
+use crate::controlplane::etcd::{self, Etcd};
 use crate::controlplane::programs::program;
 use crate::http::{self, Body, Page};
 use crate::netns::Netns;
-use crate::wait;
 
 /// Who the agent is, once deploy/ is applied.
 pub const AGENT_IDENTITY: &str = "system:serviceaccount:kube-system:sluice";
@@ -32,9 +31,6 @@ const CONTROLLERS: &str =
 const PORT: u16 = 6443;
 /// Plain HTTP with the administrator's rights, inside the namespace alone.
 const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8001);
-const ETCD: &str = "http://127.0.0.1:2379";
-/// A first start on two busy cores; it is 3 s on idle ones.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running control plane. Dropping it ends its processes.
 #[derive(Debug)]
@@ -52,15 +48,21 @@ pub struct ControlPlane {
 impl ControlPlane {
     /// Starts everything in the namespace. Others reach it at `address`, which the namespace has; files go to `folder`.
     pub fn start(netns: &Netns, address: IpAddr, folder: &Path) -> Result<Self> {
+        Self::start_over(Etcd::Current, netns, address, folder)
+    }
+
+    /// The same over an etcd of choice.
+    pub fn start_over(etcd: Etcd, netns: &Netns, address: IpAddr, folder: &Path) -> Result<Self> {
         let folder = folder.join("controlplane");
         std::fs::create_dir_all(&folder)?;
         credentials::write_tokens(&folder, &CLIENTS)?;
         credentials::make_key(&folder)?;
-        let etcd = start_etcd(netns, &folder)?;
+        let etcd = etcd.start(netns, &folder)?;
         let mut plane =
             Self { admin: None, controllers: None, api_server: None, _etcd: etcd, netns: netns.clone(), address, folder };
         for client in &CLIENTS {
-            credentials::write_kubeconfig(&plane.folder, client, (address, PORT).into(), &plane.certificate())?;
+            let user = json!({"token": client.token()});
+            plane.write_kubeconfig(client.name, &user)?;
         }
         plane.start_api_server()?;
         plane.start_controllers()?;
@@ -81,9 +83,9 @@ impl ControlPlane {
     pub fn start_api_server(&mut self) -> Result<()> {
         let mut server = self.daemon("kube-apiserver", &self.api_server_arguments())?;
         // kubectl reads the certificate at its own start.
-        until(&mut server, || self.certificate().exists().then_some(()))?;
+        server.until(|| self.certificate().exists().then_some(()))?;
         let mut proxy = self.daemon("kubectl", &self.admin_proxy_arguments())?;
-        until(&mut server, || {
+        server.until(|| {
             let page = self.request("GET", "/readyz", "").ok().filter(|page| page.status == 200);
             page.map(drop).map(Ok).or_else(|| proxy.check().err().map(Err))
         })??;
@@ -99,9 +101,8 @@ impl ControlPlane {
 
     /// Makes etcd forget everything but the present.
     pub fn compact(&self) -> Result<()> {
-        let at = SocketAddr::from((Ipv4Addr::LOCALHOST, 2379));
         let post = |path: &str, text: &str| -> Result<Value> {
-            let page = http::request(&self.netns, at, "POST", path, Some(Body { kind: "application/json", text }))?;
+            let page = http::request(&self.netns, etcd::ADDRESS, "POST", path, Some(Body { kind: "application/json", text }))?;
             if page.status != 200 {
                 bail!("etcd answers {} to {path}: {}", page.status, page.body);
             }
@@ -160,16 +161,16 @@ impl ControlPlane {
     fn api_server_arguments(&self) -> Vec<String> {
         let file = |name: &str| self.folder.join(name).display().to_string();
         flags(&[
-            ("etcd-servers", ETCD),
+            ("etcd-servers", &format!("http://{}", etcd::ADDRESS)),
             ("bind-address", credentials::any_address(self.address)),
             ("secure-port", &PORT.to_string()),
             ("advertise-address", &self.address.to_string()),
             ("cert-dir", &file("certificates")),
             ("token-auth-file", &file("tokens.csv")),
             ("authorization-mode", "RBAC"),
-            ("service-account-issuer", "https://kubernetes.default.svc"),
-            ("service-account-key-file", &file("service-accounts.key")),
-            ("service-account-signing-key-file", &file("service-accounts.key")),
+            ("service-account-issuer", credentials::ISSUER),
+            ("service-account-key-file", &file(credentials::KEY)),
+            ("service-account-signing-key-file", &file(credentials::KEY)),
             ("service-cluster-ip-range", &format!("{SERVICE_CIDR_V4},{SERVICE_CIDR_V6}")),
             ("disable-admission-plugins", "ServiceAccount"),
         ])
@@ -187,6 +188,14 @@ impl ControlPlane {
         arguments
     }
 
+    /// Writes `<name>.kubeconfig` for these credentials and returns its path.
+    pub(super) fn write_kubeconfig(&self, name: &str, user: &Value) -> Result<PathBuf> {
+        let path = self.folder.join(format!("{name}.kubeconfig"));
+        let server = SocketAddr::from((self.address, PORT));
+        std::fs::write(&path, credentials::kubeconfig(user, server, &self.certificate()).to_string())?;
+        Ok(path)
+    }
+
     fn certificate(&self) -> PathBuf {
         self.folder.join("certificates/apiserver.crt")
     }
@@ -194,35 +203,4 @@ impl ControlPlane {
     fn daemon(&self, name: &str, arguments: &[String]) -> Result<Daemon> {
         Daemon::start(&self.netns, &self.folder, name, &program(name)?, arguments)
     }
-}
-
-fn start_etcd(netns: &Netns, folder: &Path) -> Result<Daemon> {
-    let data = folder.join("etcd").display().to_string();
-    let peers = "http://127.0.0.1:2380";
-    let arguments = flags(&[
-        ("data-dir", &data),
-        ("listen-client-urls", ETCD),
-        ("advertise-client-urls", ETCD),
-        ("listen-peer-urls", peers),
-        ("initial-advertise-peer-urls", peers),
-        ("initial-cluster", &format!("default={peers}")),
-        ("unsafe-no-fsync", "true"),
-    ]);
-    let mut etcd = Daemon::start(netns, folder, "etcd", &program("etcd")?, &arguments)?;
-    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, 2379));
-    until(&mut etcd, || http::get(netns, at, "/health").ok().filter(|page| page.status == 200).map(drop))?;
-    Ok(etcd)
-}
-
-/// Waits until `check` gives a value; fails at once when the server ends.
-fn until<T>(server: &mut Daemon, mut check: impl FnMut() -> Option<T>) -> Result<T> {
-    let name = server.name().to_owned();
-    wait::until(PATIENCE, &name, || match server.check() {
-        Ok(()) => check().map(Ok),
-        Err(error) => Some(Err(error)),
-    })?
-}
-
-fn flags(pairs: &[(&str, &str)]) -> Vec<String> {
-    pairs.iter().map(|(name, value)| format!("--{name}={value}")).collect()
 }

@@ -1,14 +1,15 @@
 //! A cluster whose agents follow a real API server, and one Service dialled on every way.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 
-use crate::controlplane::Pod;
+use crate::controlplane::{Etcd, Pod};
 use crate::manifests::Service;
-use crate::traffic::{self, Load, Probe};
+use crate::traffic::{self, Load, LoadReport, Probe};
 use crate::wait;
 use crate::{Agent, Cluster, ControlPlane, Family, Host, PodNetwork, Proto, Spec, Traffic, cluster_ip};
 
@@ -19,7 +20,7 @@ pub const NODE_PORT: u16 = 30007;
 /// Where pods listen.
 pub const POD_PORT: u16 = 8080;
 
-/// A cluster with an API server, a pod `near` on node 0, a pod `far` on node 1, and an agent on both nodes.
+/// A cluster with an API server, a pod `near` on node 0, a pod `far` on node 1, and an agent on both nodes once it is launched.
 pub struct World {
     /// An agent on each node.
     pub agents: Vec<Agent>,
@@ -39,24 +40,42 @@ pub struct World {
 impl World {
     /// Starts everything; agents have the rights and capabilities of deploy/ alone.
     pub fn start(test: &str) -> Result<Self> {
+        let mut world = Self::without_agents(test, Etcd::Current)?;
+        world.launch(&world.plane.agent_kubeconfig(), &[])?;
+        Ok(world)
+    }
+
+    /// Starts everything but the agents, over an etcd of choice.
+    pub fn without_agents(test: &str, etcd: Etcd) -> Result<Self> {
         let cluster = Cluster::build(test, Spec::new(PodNetwork::Routed))?;
         let (client, near, far) = (cluster.add_pod(0, "client")?, cluster.add_pod(0, "near")?, cluster.add_pod(1, "far")?);
         let servers = vec![near.serve(&[POD_PORT])?, far.serve(&[POD_PORT])?];
         let outside = cluster.outside();
-        let plane = ControlPlane::start(outside.netns(), outside.ip(Family::V4), &cluster.scratch())?;
+        let plane = ControlPlane::start_over(etcd, outside.netns(), outside.ip(Family::V4), &cluster.scratch())?;
         plane.deploy()?;
         for node in cluster.nodes() {
             plane.add_node(node.name(), &Family::BOTH.map(|family| node.ip(family)))?;
         }
-        let kubeconfig = plane.agent_kubeconfig().display().to_string();
-        let nodes = 0..cluster.nodes().len();
-        let mut agents: Vec<_> =
-            nodes.map(|node| Agent::with_source(&cluster, node, &["--kubeconfig", &kubeconfig], &[])).collect();
-        let capabilities = plane.agent_capabilities()?;
-        agents.iter_mut().for_each(|agent| agent.limit_capabilities(&capabilities));
-        agents.iter_mut().try_for_each(Agent::launch)?;
-        agents.iter_mut().try_for_each(Agent::wait_healthy)?;
-        Ok(Self { agents, plane, _servers: servers, client, near, far, cluster })
+        Ok(Self { agents: Vec::new(), plane, _servers: servers, client, near, far, cluster })
+    }
+
+    /// Starts an agent on each node, with these credentials and further flags, and waits until they are healthy.
+    pub fn launch(&mut self, kubeconfig: &Path, extra: &[&str]) -> Result<()> {
+        let source = ["--kubeconfig", &kubeconfig.display().to_string()];
+        let nodes = 0..self.cluster.nodes().len();
+        self.agents = nodes.map(|node| Agent::with_source(&self.cluster, node, &source, extra)).collect();
+        let capabilities = self.plane.agent_capabilities()?;
+        self.agents.iter_mut().for_each(|agent| agent.limit_capabilities(&capabilities));
+        self.agents.iter_mut().try_for_each(Agent::launch)?;
+        self.agents.iter_mut().try_for_each(Agent::wait_healthy)
+    }
+
+    /// Creates the Service with both pods, and waits until they answer on every way.
+    pub fn serve_web(&self) -> Result<()> {
+        self.plane.add_service(&Self::service())?;
+        let ips = self.pod_ips();
+        Self::pods(&ips).iter().try_for_each(|pod| self.plane.add_pod(pod))?;
+        self.wait_for_answers(&["far", "near"]).context("a new Service with two pods")
     }
 
     /// A Service `web` of both families.
@@ -118,6 +137,15 @@ pub fn answerers(from: &Host, to: SocketAddr) -> Result<Vec<String>> {
 /// A hundred new connections a second.
 pub fn load(to: SocketAddr) -> Load {
     Load::new(vec![traffic::Target::new(Proto::Tcp, to)], 100)
+}
+
+/// Ends loads none of whose connections may have failed.
+pub fn lost_nothing(loads: Vec<Traffic>) -> Result<()> {
+    for load in loads {
+        let report: LoadReport = load.finish()?;
+        ensure!(report.failed() == 0 && report.requests() > 0, "{}", report.failures());
+    }
+    Ok(())
 }
 
 /// Nobody listens on a NodePort (S14): without its Service the node itself refuses.

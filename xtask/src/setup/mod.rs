@@ -7,10 +7,12 @@ mod everything;
 mod go;
 mod packages;
 mod toolchain;
+mod unpacked;
 
 pub use bpf_linker::bpf_linker;
 pub use cargo_deny::cargo_deny;
 pub use everything::everything;
 pub use go::go;
-pub use packages::{CONTROL_PLANE, NETWORK, Package, packages};
+pub use packages::{CONTROL_PLANE, NETWORK, OLD_ETCD, Package, packages};
 pub use toolchain::{EbpfToolchain, ebpf_toolchain};
+pub use unpacked::unpacked;

@@ -28,6 +28,9 @@ pub const CONTROL_PLANE: [Package; 2] = [
     Package { name: "nftables", reason: "kube-proxy, which figures are compared with" },
 ];
 
+/// An etcd before 3.4.31, and with it an API server that does not stream lists. Taken out of its package: see [`super::unpacked`].
+pub const OLD_ETCD: Package = Package { name: "etcd-server=3.4.*", reason: "an API server that does not stream lists" };
+
 /// Makes sure that all of these are installed.
 pub fn packages(wanted: &[Package]) -> Result<()> {
     let missing: Vec<&Package> = wanted.iter().filter(|package| !installed(package.name)).collect();
@@ -48,12 +51,18 @@ pub fn packages(wanted: &[Package]) -> Result<()> {
 }
 
 fn install(names: &[&str]) -> Result<()> {
-    process::run(apt_get().args(["update", "-qq"]))?;
+    update()?;
     println!("setup: installing {}", names.join(" "));
     process::run(apt_get().args(["install", "-y", "-qq", "--no-install-recommends"]).args(names))
 }
 
-fn apt_get() -> Command {
+/// Fetches apt's lists.
+pub fn update() -> Result<()> {
+    process::run(apt_get().args(["update", "-qq"]))
+}
+
+/// apt-get, that asks nothing.
+pub fn apt_get() -> Command {
     let mut command = Command::new("/usr/bin/apt-get");
     command.env("DEBIAN_FRONTEND", "noninteractive").args(["-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Use-Pty=0"]);
     command
