@@ -22,6 +22,7 @@ mod kube_proxy;
 mod objects;
 mod plane;
 mod programs;
+mod tokens;
 pub mod world;
 
 pub use etcd::Etcd;
@@ -29,3 +30,4 @@ pub use kube_proxy::KubeProxy;
 pub use objects::Pod;
 pub use plane::{AGENT_IDENTITY, ControlPlane};
 pub use programs::program;
+pub use tokens::LEEWAY;

@@ -196,6 +196,11 @@ impl ControlPlane {
         Ok(path)
     }
 
+    /// Where its files are.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     fn certificate(&self) -> PathBuf {
         self.folder.join("certificates/apiserver.crt")
     }
