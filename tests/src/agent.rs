@@ -169,6 +169,11 @@ impl Agent {
         http::get(self.host.netns(), SocketAddr::from((Ipv4Addr::LOCALHOST, 10256)), "/healthz")
     }
 
+    /// `GET /livez` on the health port.
+    pub fn livez(&self) -> Result<Page> {
+        http::get(self.host.netns(), SocketAddr::from((Ipv4Addr::LOCALHOST, 10256)), "/livez")
+    }
+
     /// A page of the metrics port.
     pub fn page(&self, path: &str) -> Result<Page> {
         http::get(self.host.netns(), SocketAddr::from((Ipv4Addr::LOCALHOST, 10249)), path)

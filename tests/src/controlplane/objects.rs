@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::controlplane::ControlPlane;
 use crate::manifests::{Service, Slice, node_yaml};
 
+const NODES: &str = "/api/v1/nodes";
 const DAEMON_SET: &str = "/apis/apps/v1/namespaces/kube-system/daemonsets/sluice";
 const SERVICES: &str = "/api/v1/namespaces/default/services";
 const PODS: &str = "/api/v1/namespaces/default/pods";
@@ -44,7 +45,24 @@ impl ControlPlane {
 
     /// Registers a node, as its kubelet does.
     pub fn add_node(&self, name: &str, addresses: &[IpAddr]) -> Result<()> {
-        self.call("POST", "/api/v1/nodes", &node_yaml(name, addresses)).map(drop)
+        self.call("POST", NODES, &node_yaml(name, addresses)).map(drop)
+    }
+
+    /// Changes a Node, but for its status, by a merge patch.
+    pub fn patch_node(&self, name: &str, patch: &Value) -> Result<()> {
+        self.call("PATCH", &format!("{NODES}/{name}"), &patch.to_string()).map(drop)
+    }
+
+    /// A Node has these addresses and no others, as its kubelet says.
+    pub fn set_node_addresses(&self, name: &str, addresses: &[IpAddr]) -> Result<()> {
+        let addresses: Vec<Value> = addresses.iter().map(|ip| json!({"type": "InternalIP", "address": ip})).collect();
+        let status = json!({"status": {"addresses": addresses}});
+        self.call("PATCH", &format!("{NODES}/{name}/status"), &status.to_string()).map(drop)
+    }
+
+    /// Deletes a Node; it stays as long as it has finalizers.
+    pub fn remove_node(&self, name: &str) -> Result<()> {
+        self.call("DELETE", &format!("{NODES}/{name}"), "").map(drop)
     }
 
     /// Creates a Service; it needs no ClusterIPs of its own.
