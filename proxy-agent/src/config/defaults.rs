@@ -38,9 +38,7 @@ pub fn fill(fields: &mut Fields) {
     if file.logging.flush_frequency == TimeOrDuration::default() {
         file.logging.flush_frequency = TimeOrDuration(GoDuration::from_secs(5));
     }
-    if fields.has_kube_proxy {
-        or(&mut file.mode, "iptables");
-    }
+    or(&mut file.mode, "iptables");
     if file.node_port_addresses.is_empty() && (!fields.has_kube_proxy || file.mode == "nftables") {
         file.node_port_addresses.push("primary".into());
     }

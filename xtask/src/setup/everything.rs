@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::controlplane;
-use crate::setup::{CONTROL_PLANE, NETWORK, bpf_linker, cargo_deny, ebpf_toolchain, packages};
+use crate::setup::{CONTROL_PLANE, FUZZ, NETWORK, bpf_linker, cargo_deny, cargo_fuzz, ebpf_toolchain, packages};
 
 /// Installs the tools of every task.
 pub fn everything() -> Result<()> {
@@ -11,6 +11,8 @@ pub fn everything() -> Result<()> {
     packages(&CONTROL_PLANE)?;
     bpf_linker(&ebpf_toolchain()?)?;
     cargo_deny()?;
+    packages(&FUZZ)?;
+    cargo_fuzz()?;
     controlplane::build()?;
     println!("setup: done");
     Ok(())

@@ -3,6 +3,7 @@
 
 mod bpf_linker;
 mod cargo_deny;
+mod cargo_fuzz;
 mod everything;
 mod go;
 mod packages;
@@ -11,8 +12,9 @@ mod unpacked;
 
 pub use bpf_linker::bpf_linker;
 pub use cargo_deny::cargo_deny;
+pub use cargo_fuzz::cargo_fuzz;
 pub use everything::everything;
 pub use go::go;
-pub use packages::{CONTROL_PLANE, NETWORK, OLD_ETCD, Package, packages};
+pub use packages::{CONTROL_PLANE, FUZZ, NETWORK, OLD_ETCD, Package, packages};
 pub use toolchain::{EbpfToolchain, ebpf_toolchain};
 pub use unpacked::unpacked;

@@ -31,6 +31,9 @@ pub const CONTROL_PLANE: [Package; 2] = [
 /// An etcd before 3.4.31, and with it an API server that does not stream lists. Taken out of its package: see [`super::unpacked`].
 pub const OLD_ETCD: Package = Package { name: "etcd-server=3.4.*", reason: "an API server that does not stream lists" };
 
+/// What fuzz targets are linked with.
+pub const FUZZ: [Package; 1] = [Package { name: "g++", reason: "libFuzzer, which is C++" }];
+
 /// Makes sure that all of these are installed.
 pub fn packages(wanted: &[Package]) -> Result<()> {
     let missing: Vec<&Package> = wanted.iter().filter(|package| !installed(package.name)).collect();

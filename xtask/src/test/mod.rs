@@ -5,6 +5,7 @@
 
 mod binaries;
 mod execute;
+mod fuzz;
 mod interrupt;
 mod libtest;
 mod runner;

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 
 use crate::test::binaries;
 use crate::test::execute::execute;
+use crate::test::fuzz;
 use crate::test::interrupt::Interrupt;
 use crate::test::stage::Stage;
 use crate::test::summary::Summary;
@@ -50,11 +51,11 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 
 fn run_stage(stage: Stage, only: Option<&str>, interrupt: &Interrupt, summary: &mut Summary) -> Result<()> {
     println!("\n== {} ==", stage.name());
+    stage.prepare().with_context(|| format!("preparing stage {}", stage.name()))?;
     let Some(selection) = stage.selection() else {
-        println!("no tests");
+        summary.add(stage, "proxy-agent/fuzz", fuzz::run(only, interrupt)?);
         return Ok(());
     };
-    stage.prepare().with_context(|| format!("preparing stage {}", stage.name()))?;
     for binary in binaries::build(&selection)? {
         if interrupt.raised() {
             break;

@@ -19,6 +19,8 @@ pub enum Stage {
     Unit,
     /// From YAML to tables; needs no root and no eBPF tool chain
     Golden,
+    /// What people and controllers write, edited by libFuzzer for some seconds; needs a C++ compiler
+    Fuzz,
     /// Network namespaces and loaded programs; needs root
     Kernel,
     /// A real API server; needs root
@@ -31,16 +33,18 @@ impl Stage {
         match self {
             Self::Unit => "unit",
             Self::Golden => "golden",
+            Self::Fuzz => "fuzz",
             Self::Kernel => "kernel",
             Self::Api => "api",
         }
     }
 
-    /// Cargo's choice of test programs; `None` if the stage has none.
+    /// Cargo's choice of test programs; `None` if the stage has none but fuzz targets.
     pub fn selection(self) -> Option<Vec<String>> {
         match self {
             Self::Unit => Some(words("-p proxy-common -p proxy-agent -p xtask --lib --bins")),
             Self::Golden => integration("proxy-agent", "golden", ""),
+            Self::Fuzz => None,
             Self::Kernel => integration("sluice-tests", "kernel_", "--lib"),
             Self::Api => integration("sluice-tests", "api_", ""),
         }
@@ -50,6 +54,7 @@ impl Stage {
     pub fn prepare(self) -> Result<()> {
         match self {
             Self::Unit | Self::Golden => build::placeholder(),
+            Self::Fuzz => build::placeholder().and_then(|()| setup::packages(&setup::FUZZ)).and_then(|()| setup::cargo_fuzz()),
             Self::Kernel => {
                 machine::check("test").and_then(|()| setup::packages(&setup::NETWORK)).and_then(|()| build::sluice().map(drop))
             }
@@ -63,7 +68,7 @@ impl Stage {
     /// Arguments for libtest. Tests that share the machine take turns.
     pub fn libtest_args(self) -> &'static [&'static str] {
         match self {
-            Self::Unit | Self::Golden => &["--show-output"],
+            Self::Unit | Self::Golden | Self::Fuzz => &["--show-output"],
             Self::Kernel | Self::Api => &["--show-output", "--test-threads=1"],
         }
     }

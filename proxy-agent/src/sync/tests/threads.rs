@@ -1,96 +1,189 @@
-//! A thread that reads as a program does while another changes the tables: it never sees half a change.
+//! Threads that read as programs do, from a frontend to the last member of a set, while another changes the tables at random: none
+//! ever sees half a change.
 
 use super::model::*;
 use crate::maps::{MemoryMaps, Read};
 use crate::sync::Sync;
+use crate::table::{Change, WantedBackend, WantedService};
 use ipnet::IpNet;
-use proxy_common::abi::{Addr, BackendState, FrontendKind, Port, RangeSet, ServiceId, SourceRange};
+use proxy_common::abi::{
+    Addr, BackendState, Descriptor, FrontendKey, FrontendKind, Port, RangeSet, ServiceFlags, ServiceId, SlotRange, SourceRange,
+};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Changes that are made at least, and decisions that must be read during them.
-const ROUNDS: u32 = 1000;
+const READERS: usize = 3;
+const SERVICES: u8 = 6;
+/// Rounds of changes that are made at least, and decisions that each reader must make during them.
+const ROUNDS: u64 = 1000;
 const DECISIONS: u64 = 100;
-/// When a reader that reads too little is given up.
+/// When readers that read too little are given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Endpoints and source ranges of round `round`: all have the round's number in their address, and there are as many as the number
-/// says.
-fn wanted(round: u32) -> crate::table::WantedService {
-    let state = BackendState::SERVING.with(BackendState::IN_CLUSTER);
-    let round = (round % u32::from(u16::MAX)) as u16 + 1;
-    let [high, low] = round.to_be_bytes();
-    let backends = (0..1 + round % 7).map(|number| crate::table::WantedBackend {
-        addr: Addr::from(IpAddr::V4(Ipv4Addr::new(10, high, low, number as u8))),
-        port: Port::new(round),
+/// The frontend that all services take from each other.
+fn shared() -> FrontendKey {
+    key(0, 1)
+}
+
+/// All that a version of a service is follows from its number, which the affinity's timeout tells.
+fn wanted(service: u8, version: u32, has_shared: bool) -> WantedService {
+    let cluster = |number: u32| BackendState::IN_CLUSTER.when((number + version).is_multiple_of(2));
+    let local = |number: u32| BackendState::IN_LOCAL.when((number + version / 2).is_multiple_of(3));
+    let backends = (0..1 + version % 9).map(|number| WantedBackend {
+        addr: Addr::from(IpAddr::V4(Ipv4Addr::new(10, 1, service, number as u8))),
+        // Some stay from version to version, in other sets; the others are new each time.
+        port: Port::new(if number < 4 { 80 } else { 1000 + (version % 60_000) as u16 }),
         local: false,
-        state,
+        state: BackendState::SERVING.with(cluster(number)).with(local(number)),
     });
-    let frontends = vec![(key(1, 3), FrontendKind::LOAD_BALANCER)];
-    let sources = (0..1 + round % 5).map(|number| IpNet::from(IpAddr::from([10, high, low, number as u8]))).collect();
-    let wanted = crate::table::WantedService::new(name(1), frontends, backends.collect());
-    crate::table::WantedService { sources: Some(sources), ..wanted }
-}
-
-/// Whether a set lets in exactly whom its round lets in.
-fn is_whole(maps: &MemoryMaps, set: RangeSet, round: u16) -> bool {
-    let ranges = maps.source_ranges().expect("memory does not fail");
-    let held: Vec<SourceRange> = ranges.into_iter().filter(|range| range.set() == set).collect();
-    let same = |range: &SourceRange| range.addr().as_v4_word().to_ne_bytes()[1..3] == round.to_be_bytes();
-    held.iter().all(same) && held.len() == usize::from(1 + round % 5)
-}
-
-/// One decision after the other, each an RCU reader: odd while it runs.
-fn read(maps: &MemoryMaps, reader: &AtomicU64, seen: &AtomicU64, stop: &AtomicBool) {
-    while !stop.load(Ordering::Relaxed) {
-        reader.fetch_add(1, Ordering::SeqCst);
-        if let Some(index) = maps.service(ServiceId(1)).descriptor() {
-            let descriptor = maps.descriptor(index);
-            let slots = descriptor.cluster.first..descriptor.cluster.first + descriptor.cluster.count;
-            let members: Vec<_> = slots.map(|slot| maps.backend(maps.slot(slot))).collect();
-            let round = members.first().map_or(0, |backend| backend.port.number());
-            let same = members.iter().all(|backend| backend.port.number() == round);
-            assert!(same && members.len() == usize::from(1 + round % 7), "half a change: {members:?}");
-            assert!(is_whole(maps, descriptor.sources, round), "half a set of ranges in round {round}");
-            seen.fetch_add(1, Ordering::Relaxed);
-        }
-        reader.fetch_add(1, Ordering::SeqCst);
+    let own = (key(service, 3), FrontendKind::LOAD_BALANCER);
+    let mut frontends: Vec<_> = [own].into_iter().chain(has_shared.then_some((shared(), FrontendKind::CLUSTER_IP))).collect();
+    frontends.sort_unstable();
+    let [.., high, low] = version.to_be_bytes();
+    let sources = (0..version % 5).map(|number| IpNet::from(IpAddr::from([high, low, service, number as u8]))).collect();
+    let flags = ServiceFlags::ENDPOINTS.with(ServiceFlags::MAGLEV.when(version.is_multiple_of(7)));
+    WantedService {
+        affinity: version,
+        flags,
+        sources: Some(sources).filter(|_| !version.is_multiple_of(3)),
+        ..WantedService::new(name(service), frontends, backends.collect())
     }
 }
 
-/// Waits as the kernel does: until every reader that ran has ended, by a panic too.
-fn synchronize(reader: &AtomicU64, thread: &JoinHandle<()>) {
-    let at = reader.load(Ordering::SeqCst);
-    while at % 2 == 1 && reader.load(Ordering::SeqCst) == at && !thread.is_finished() {
-        std::thread::yield_now();
+type Members = BTreeSet<(Addr, Port)>;
+
+/// What a program may choose from.
+fn members(maps: &MemoryMaps, set: SlotRange) -> Members {
+    let backends = (set.first..set.first + set.count).map(|slot| maps.backend(maps.slot(slot)));
+    backends.map(|backend| (backend.addr, backend.port)).collect()
+}
+
+/// Asserts that a descriptor is one version of a service, and nothing of another.
+fn expect_whole(maps: &MemoryMaps, service: u8, descriptor: Descriptor) {
+    let version = descriptor.affinity / 1000;
+    let wanted = wanted(service, version, false);
+    for (set, bit) in [(descriptor.cluster, BackendState::IN_CLUSTER), (descriptor.local, BackendState::IN_LOCAL)] {
+        let chosen = wanted.backends.iter().filter(|backend| backend.state.has(bit));
+        let chosen: Members = chosen.map(|backend| (backend.addr, backend.port)).collect();
+        assert_eq!(members(maps, set), chosen, "half a change: service {service}, version {version}, {bit:?}");
+    }
+    assert_eq!(descriptor.flags, wanted.flags);
+    let ranges = maps.source_ranges().expect("memory does not fail");
+    let held = ranges.iter().filter(|range| range.set() == descriptor.sources && descriptor.sources != RangeSet::NONE);
+    let held: BTreeSet<Addr> = held.map(SourceRange::addr).collect();
+    let sources: BTreeSet<Addr> = wanted.sources.iter().flatten().map(|range| Addr::from(range.addr())).collect();
+    assert_eq!(held, sources, "half a set of ranges: service {service}, version {version}");
+    assert_eq!(descriptor.sources == RangeSet::NONE, wanted.sources.is_none(), "service {service}, version {version}");
+}
+
+/// A reader: its counter is odd while a decision runs.
+#[derive(Default)]
+struct Reader {
+    running: AtomicU64,
+    decisions: AtomicU64,
+}
+
+impl Reader {
+    fn run(&self, maps: &MemoryMaps, stop: &AtomicBool) {
+        let keys: Vec<FrontendKey> = (0..SERVICES).map(|service| key(service, 3)).chain([shared()]).collect();
+        for at in (0..keys.len()).cycle().take_while(|_| !stop.load(Ordering::Relaxed)) {
+            self.running.fetch_add(1, Ordering::SeqCst);
+            self.decide(maps, &keys[at]);
+            self.running.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// From a frontend to both sets, as a program goes.
+    fn decide(&self, maps: &MemoryMaps, key: &FrontendKey) {
+        let frontends = maps.frontends().expect("memory does not fail");
+        let Some((_, frontend)) = frontends.into_iter().find(|(other, _)| other == key) else { return };
+        let Some(index) = maps.service(frontend.service).descriptor() else { return };
+        let descriptor = maps.descriptor(index);
+        let named = maps.name(frontend.service);
+        let service = (0..SERVICES).find(|service| *name(*service) == named).expect("a name stands while its id is in use");
+        expect_whole(maps, service, descriptor);
+        self.decisions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Waits as the kernel does: until a decision that runs has ended, by a panic too.
+    fn synchronize(&self, thread: &JoinHandle<()>) {
+        let at = self.running.load(Ordering::SeqCst);
+        while at % 2 == 1 && self.running.load(Ordering::SeqCst) == at && !thread.is_finished() {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// Some services in new versions, some gone; the shared frontend is the first one's that is set.
+fn changes(round: u64) -> Vec<Change> {
+    let mut dice = round.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 11;
+    let mut shared = true;
+    let picked = (0..SERVICES).filter_map(|service| {
+        let roll = dice % 8;
+        dice /= 8;
+        match roll {
+            0 => Some(Change::Remove(name(service))),
+            1..=3 => Some(Change::Set(wanted(service, (round * 8 + roll) as u32 % 1_000_000, std::mem::take(&mut shared)))),
+            _ => None,
+        }
+    });
+    picked.collect()
+}
+
+/// The shared frontend has one owner: whoever had it before loses it in the same round.
+fn settle_shared(changes: &mut Vec<Change>, owner: &mut Option<(u8, u32)>) {
+    let set = |change: &Change| match change {
+        Change::Set(wanted) => Some((wanted.name.clone(), wanted.affinity, wanted.frontends.len() > 1)),
+        Change::Remove(_) => None,
+    };
+    let touched = |service: u8| {
+        changes
+            .iter()
+            .any(|change| *change == Change::Remove(name(service)) || set(change).is_some_and(|set| set.0 == name(service)))
+    };
+    let next = changes
+        .iter()
+        .find_map(|change| set(change).filter(|set| set.2))
+        .map(|(taker, version, _)| ((0..SERVICES).find(|service| name(*service) == taker).expect("one of ours"), version));
+    match (*owner, next) {
+        (Some((before, version)), Some((taker, _))) if before != taker && !touched(before) => {
+            changes.push(Change::Set(wanted(before, version, false)));
+            *owner = next;
+        }
+        (_, Some(_)) => *owner = next,
+        (Some((before, _)), None) if touched(before) => *owner = None,
+        _ => {}
     }
 }
 
 #[test]
 fn readers_see_whole_sets() {
     let (mut sync, _) = Sync::adopt(MemoryMaps::new(ROOMY)).expect("memory does not fail");
-    let maps = sync.maps().clone();
-    let [reader, seen] = [(); 2].map(|()| Arc::new(AtomicU64::new(0)));
     let stop = Arc::new(AtomicBool::new(false));
-    let shared = (reader.clone(), seen.clone(), stop.clone());
-    let thread = std::thread::spawn(move || read(&maps, &shared.0, &shared.1, &shared.2));
-    let (begin, mut rounds) = (Instant::now(), 0);
-    while rounds < ROUNDS || seen.load(Ordering::Relaxed) < DECISIONS {
-        assert!(begin.elapsed() < PATIENCE, "{seen:?} decisions during {rounds} changes prove little");
-        rounds += 1;
-        let applied = sync.apply(vec![crate::table::Change::Set(wanted(rounds))]);
-        assert_eq!(applied.rejected, []);
+    let readers: Vec<Arc<Reader>> = (0..READERS).map(|_| Arc::default()).collect();
+    let spawn = |reader: &Arc<Reader>| {
+        let (reader, maps, stop) = (reader.clone(), sync.maps().clone(), stop.clone());
+        std::thread::spawn(move || reader.run(&maps, &stop))
+    };
+    let threads: Vec<JoinHandle<()>> = readers.iter().map(spawn).collect();
+    let little = || readers.iter().any(|reader| reader.decisions.load(Ordering::Relaxed) < DECISIONS);
+    let (begin, mut round, mut owner) = (Instant::now(), 0, None);
+    while (round < ROUNDS || little()) && !threads.iter().any(JoinHandle::is_finished) {
+        assert!(begin.elapsed() < PATIENCE, "the readers decided too little in {round} rounds");
+        round += 1;
+        let mut changes = changes(round);
+        settle_shared(&mut changes, &mut owner);
+        assert_eq!(sync.apply(changes).rejected, []);
         if let Some(token) = sync.retired_pending() {
-            synchronize(&reader, &thread);
+            readers.iter().zip(&threads).for_each(|(reader, thread)| reader.synchronize(thread));
             sync.grace_ended(token);
-        }
-        if thread.is_finished() {
-            break;
         }
     }
     stop.store(true, Ordering::Relaxed);
-    thread.join().expect("the reader saw no half change");
+    threads.into_iter().for_each(|thread| thread.join().expect("no reader saw half a change"));
+    assert!(sync.maps().service(ServiceId::default()).descriptor().is_none());
 }
