@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use sluice_tests::expect::{self, families_and_protocols};
@@ -17,6 +17,8 @@ use sluice_tests::{Family, PodNetwork, Proto, Scenario, Spec, Traffic};
 const LIMIT_MS: f64 = 100.0;
 /// Turns of readiness.
 const TURNS: usize = 10;
+/// How long endpoints come and go.
+const CHURN: Duration = Duration::from_secs(5);
 
 #[test]
 fn the_last_connection_to_an_unready_endpoint_comes_within_100_ms() -> Result<()> {
@@ -37,16 +39,47 @@ fn the_last_connection_to_an_unready_endpoint_comes_within_100_ms() -> Result<()
     Ok(())
 }
 
-/// One pod turns unready and comes back. For each client: how many milliseconds after the write was done its last connection to
-/// that pod began.
-fn turn(scenario: &Scenario, near_leaves: bool) -> Result<Vec<(&'static str, f64)>> {
+/// While endpoints come and go hundreds of times a second, every new connection finds one that serves: none meets half a change.
+#[test]
+fn new_connections_never_meet_half_a_change() -> Result<()> {
+    let scenario = Scenario::start("readiness-churn", Spec::new(PodNetwork::Routed), &[])?;
+    let (near, far) = ((&scenario.near, "node1"), (&scenario.far, "node2"));
+    let loads = loads(&scenario)?;
+    let flips = || Ok::<_, anyhow::Error>(scenario.agents[0].metrics()?.sum("sluice_flips_total", &[]));
+    let (before, began, mut writes) = (flips()?, Instant::now(), 0_u32);
+    while began.elapsed() < CHURN {
+        for pods in [&[near][..], &[near, far], &[far]] {
+            scenario.set_endpoints(Target::Both, pods)?;
+            writes += 1;
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+    let (mut requests, changes) = (0, flips()? - before);
+    for (who, load) in loads {
+        let report: LoadReport = load.finish()?;
+        ensure!(report.failed() == 0, "from {who}: {}", report.failures());
+        requests += report.requests();
+    }
+    println!("REPORT: {writes} changes of a Service, {changes} flips, {requests} new connections meanwhile, none failed");
+    ensure!(changes >= 500.0, "{changes} flips are no churn");
+    Ok(())
+}
+
+/// Loads from outside, from a pod and from a node.
+fn loads(scenario: &Scenario) -> Result<[(&'static str, Traffic); 3]> {
     let outside = |proto, family| (proto, scenario.node_port(0, Target::Both, family));
     let pod = |proto, family| (proto, Target::Both.cluster_ip(family));
-    let loads = [
+    Ok([
         ("outside", scenario.cluster.outside().load(load(outside))?),
         ("pod", scenario.client.load(load(pod))?),
         ("node", scenario.cluster.node(0).load(load(pod))?),
-    ];
+    ])
+}
+
+/// One pod turns unready and comes back. For each client: how many milliseconds after the write was done its last connection to
+/// that pod began.
+fn turn(scenario: &Scenario, near_leaves: bool) -> Result<Vec<(&'static str, f64)>> {
+    let loads = loads(scenario)?;
     thread::sleep(Duration::from_millis(300));
     let (leaving, staying) = if near_leaves { ("near", (&scenario.far, "node2")) } else { ("far", (&scenario.near, "node1")) };
     scenario.set_endpoints(Target::Both, &[staying])?;

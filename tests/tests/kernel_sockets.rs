@@ -27,7 +27,7 @@ fn overlay_pods_and_nodes() -> Result<()> {
 }
 
 #[test]
-fn the_packets_of_a_pod_carry_the_backend() -> Result<()> {
+fn s37_the_packets_of_a_pod_carry_the_backend() -> Result<()> {
     let scenario = Scenario::start("sockets-wire", Spec::new(PodNetwork::Routed), &[])?;
     let sniffer = scenario.client.sniff()?;
     for (family, proto) in families_and_protocols() {

@@ -129,7 +129,7 @@ fn s32_this_node_gets_the_cluster_set() {
 }
 
 #[test]
-fn s12_s41_addresses_from_outside_are_external_and_their_other_ports_are_nobodys() {
+fn s12_s41_addresses_from_outside_are_external() {
     let address: End = (50, 1, 80);
     for family in FAMILIES {
         for kind in [FrontendKind::EXTERNAL_IP, FrontendKind::LOAD_BALANCER] {
@@ -143,11 +143,19 @@ fn s12_s41_addresses_from_outside_are_external_and_their_other_ports_are_nobodys
             assert_eq!(goes(&mut dialled(INTERNAL, false), CLIENT, address), Ok((REMOTE, false)));
             assert_eq!(dials(&mut dialled(EXTERNAL, true), OWN, address), Some(REMOTE));
             assert_eq!(dials(&mut dialled(EXTERNAL, true), OTHER, address), Some(LOCAL));
-            // S27
-            let other_port = (address.0, address.1, 81);
-            let untouched = Err((Reason::Untouched, Path::Pass));
-            assert_eq!(goes(&mut dialled(EXTERNAL, true), CLIENT, other_port), untouched);
-            assert_eq!(dials(&mut dialled(EXTERNAL, true), OWN, other_port), None);
+        }
+    }
+}
+
+#[test]
+fn s27_an_address_from_outside_at_another_port_is_not_touched() {
+    let (address, other_port): (End, End) = ((50, 1, 80), (50, 1, 81));
+    for family in FAMILIES {
+        for kind in [FrontendKind::EXTERNAL_IP, FrontendKind::LOAD_BALANCER] {
+            let mut world = world(family, EXTERNAL, true);
+            world.frontend(address, kind, SERVICE);
+            assert_eq!(goes(&mut world, CLIENT, other_port), Err((Reason::Untouched, Path::Pass)));
+            assert_eq!(dials(&mut world, OWN, other_port), None);
         }
     }
 }
