@@ -52,6 +52,34 @@ fn a_machine_that_cannot_run_it() -> Result<()> {
     Ok(())
 }
 
+/// An agent that cannot see the API tells why, and what an earlier one programmed stays in force.
+#[test]
+fn a_kubeconfig_that_cannot_be_read_and_a_server_that_is_not_there() -> Result<()> {
+    let mut scenario = Scenario::start("input-kubeconfig", Spec::new(PodNetwork::Routed), &[])?;
+    scenario.agents[0].kill()?;
+    let file = scenario.cluster.scratch().join("kubeconfig");
+    let path = file.display().to_string();
+    let mut agent = Agent::with_source(&scenario.cluster, 0, &["--kubeconfig", &path], &[]);
+    agent.launch()?;
+    let told = |agent: &Agent, word: &str| {
+        let metrics = agent.metrics().ok()?;
+        let degraded = metrics.sum("sluice_degraded", &["condition=\"api\""]) == 1.0;
+        (degraded && agent.cli(&["status"]).ok()?.split_whitespace().collect::<Vec<_>>().join(" ").contains(word)).then_some(())
+    };
+    wait::until(SOON, "the file to be missed", || told(&agent, "correct the file or name another one with --kubeconfig"))
+        .with_context(|| agent.log_tail(5))?;
+    served(&scenario)?;
+    std::fs::write(&file, "apiVersion: v1\nkind: Config\ncurrent-context: [\n")?;
+    served(&scenario)?;
+    let cluster = "clusters: [{name: c, cluster: {server: 'https://127.0.0.1:9'}}]\nusers: [{name: u, user: {token: t}}]";
+    let context = "contexts: [{name: x, context: {cluster: c, user: u}}]\ncurrent-context: x";
+    std::fs::write(&file, format!("apiVersion: v1\nkind: Config\n{cluster}\n{context}\n"))?;
+    wait::until(LATER, "the server to be missed", || told(&agent, "check that it runs and that its address is right"))
+        .with_context(|| agent.log_tail(5))?;
+    ensure!(agent.is_running(), "an agent without an API server has ended: {}", agent.log_tail(5));
+    served(&scenario)
+}
+
 /// A Service with this many ports, and the slice of as many endpoints: more service ports, or more backends, than fit.
 fn giant(name: &str, number: u16, ports: u16, endpoints: u32) -> (String, String) {
     let service = Service::new(name, &[cluster_ip(Family::V4, number)]);
