@@ -6,7 +6,7 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Gives freed memory back to the kernel: some ten megabytes after a start.
+/// Gives back to the kernel what this thread has freed: ten megabytes after a start, of the thread that loaded the object.
 pub fn give_back() {
     // SAFETY: mi_collect takes no pointer, may be called at any time from any thread, and touches free blocks alone.
     unsafe {

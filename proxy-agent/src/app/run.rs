@@ -309,7 +309,7 @@ impl App {
     }
 }
 
-/// Opens the listeners, and says which are tried again. An error is told to the cluster too.
+/// Opens the listeners, and says which are tried again. An error is told to the cluster too, for which the agent waits some seconds.
 async fn listen(
     config: &Config,
     facts: &http::Facts,
@@ -327,7 +327,7 @@ async fn listen(
 
 /// Tells the cluster, if there is one.
 fn say(notices: Option<&mpsc::Sender<Notice>>, notice: Notice) {
-    if notices.is_some_and(|notices| notices.try_send(notice).is_err()) {
+    if notices.is_some_and(|notices| matches!(notices.try_send(notice), Err(mpsc::error::TrySendError::Full(_)))) {
         tracing::warn!("too many Events wait to be sent: one is left out");
     }
 }

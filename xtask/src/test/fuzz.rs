@@ -42,6 +42,7 @@ pub fn run(only: Option<&str>, interrupt: &Interrupt) -> Result<Outcome> {
                 println!("test {target} ... ok");
                 outcome.passed += 1;
             }
+            Err(_) if interrupt.raised() => break,
             Err(error) => {
                 println!("test {target} ... FAILED");
                 outcome

@@ -39,7 +39,7 @@ impl Stage {
         }
     }
 
-    /// Cargo's choice of test programs; `None` if the stage has none but fuzz targets.
+    /// Cargo's choice of test programs; `None` if the stage has none.
     pub fn selection(self) -> Option<Vec<String>> {
         match self {
             Self::Unit => Some(words("-p proxy-common -p proxy-agent -p xtask --lib --bins")),

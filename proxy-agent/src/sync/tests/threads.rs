@@ -70,6 +70,8 @@ fn expect_whole(maps: &MemoryMaps, service: u8, descriptor: Descriptor) {
         let chosen = wanted.backends.iter().filter(|backend| backend.state.has(bit));
         let chosen: Members = chosen.map(|backend| (backend.addr, backend.port)).collect();
         assert_eq!(members(maps, set), chosen, "half a change: service {service}, version {version}, {bit:?}");
+        let each_once = set.count as usize == chosen.len() || wanted.flags.has(ServiceFlags::MAGLEV);
+        assert!(each_once, "service {service}, version {version}: {} slots for {} backends", set.count, chosen.len());
     }
     assert_eq!(descriptor.flags, wanted.flags);
     let ranges = maps.source_ranges().expect("memory does not fail");
@@ -118,46 +120,31 @@ impl Reader {
     }
 }
 
-/// Some services in new versions, some gone; the shared frontend is the first one's that is set.
-fn changes(round: u64) -> Vec<Change> {
+/// Some services in new versions, some gone. The shared frontend is the first one's that is set; whoever had it loses it in the same
+/// round.
+fn changes(round: u64, owner: &mut Option<(u8, u32)>) -> Vec<Change> {
     let mut dice = round.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 11;
-    let mut shared = true;
-    let picked = (0..SERVICES).filter_map(|service| {
+    let (mut found, mut touched, mut taker) = (Vec::new(), [false; SERVICES as usize], None);
+    for service in 0..SERVICES {
         let roll = dice % 8;
         dice /= 8;
+        touched[service as usize] = roll < 4;
         match roll {
-            0 => Some(Change::Remove(name(service))),
-            1..=3 => Some(Change::Set(wanted(service, (round * 8 + roll) as u32 % 1_000_000, std::mem::take(&mut shared)))),
-            _ => None,
+            0 => found.push(Change::Remove(name(service))),
+            1..=3 => {
+                let version = (round * 8 + roll) as u32 % 1_000_000;
+                found.push(Change::Set(wanted(service, version, taker.is_none())));
+                taker.get_or_insert((service, version));
+            }
+            _ => {}
         }
-    });
-    picked.collect()
-}
-
-/// The shared frontend has one owner: whoever had it before loses it in the same round.
-fn settle_shared(changes: &mut Vec<Change>, owner: &mut Option<(u8, u32)>) {
-    let set = |change: &Change| match change {
-        Change::Set(wanted) => Some((wanted.name.clone(), wanted.affinity, wanted.frontends.len() > 1)),
-        Change::Remove(_) => None,
-    };
-    let touched = |service: u8| {
-        changes
-            .iter()
-            .any(|change| *change == Change::Remove(name(service)) || set(change).is_some_and(|set| set.0 == name(service)))
-    };
-    let next = changes
-        .iter()
-        .find_map(|change| set(change).filter(|set| set.2))
-        .map(|(taker, version, _)| ((0..SERVICES).find(|service| name(*service) == taker).expect("one of ours"), version));
-    match (*owner, next) {
-        (Some((before, version)), Some((taker, _))) if before != taker && !touched(before) => {
-            changes.push(Change::Set(wanted(before, version, false)));
-            *owner = next;
-        }
-        (_, Some(_)) => *owner = next,
-        (Some((before, _)), None) if touched(before) => *owner = None,
-        _ => {}
     }
+    let left = owner.filter(|(old, _)| !touched[*old as usize]);
+    if let (Some((old, version)), Some(_)) = (left, taker) {
+        found.push(Change::Set(wanted(old, version, false)));
+    }
+    *owner = taker.or(left);
+    found
 }
 
 #[test]
@@ -175,9 +162,7 @@ fn readers_see_whole_sets() {
     while (round < ROUNDS || little()) && !threads.iter().any(JoinHandle::is_finished) {
         assert!(begin.elapsed() < PATIENCE, "the readers decided too little in {round} rounds");
         round += 1;
-        let mut changes = changes(round);
-        settle_shared(&mut changes, &mut owner);
-        assert_eq!(sync.apply(changes).rejected, []);
+        assert_eq!(sync.apply(changes(round, &mut owner)).rejected, []);
         if let Some(token) = sync.retired_pending() {
             readers.iter().zip(&threads).for_each(|(reader, thread)| reader.synchronize(thread));
             sync.grace_ended(token);

@@ -19,7 +19,7 @@ pub enum Remedy {
     Page,
     /// Read the credentials afresh.
     Renew,
-    /// The same; after several in a row for long: only people can change it, and the kind can be done without.
+    /// As `Retry`; after several in a row wait for long: only people can change it, and the kind can be done without.
     Rarely,
     /// Wait for very long: an API server that has the kind must be installed first.
     Absent,
