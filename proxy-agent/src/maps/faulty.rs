@@ -16,12 +16,13 @@ pub struct FaultyMaps<M> {
     last: u64,
     tried: u64,
     refusal: Refusal,
+    pause: Box<dyn FnMut() + Send>,
 }
 
 impl<M: Maps> FaultyMaps<M> {
     /// Lets everything through.
     pub fn new(inner: M) -> Self {
-        Self { inner, done: 0, last: u64::MAX, tried: 0, refusal: Box::new(|_, _| None) }
+        Self { inner, done: 0, last: u64::MAX, tried: 0, refusal: Box::new(|_, _| None), pause: Box::new(|| {}) }
     }
 
     /// Lets `operations` through, entries of batches counted one by one, and nothing after them.
@@ -36,6 +37,12 @@ impl<M: Maps> FaultyMaps<M> {
         Self { refusal: Box::new(refusal), ..self }
     }
 
+    /// Calls `pause` before each operation, so that others may run between any two.
+    #[must_use]
+    pub fn pausing(self, pause: impl FnMut() + Send + 'static) -> Self {
+        Self { pause: Box::new(pause), ..self }
+    }
+
     /// How many operations were asked for.
     pub const fn operations(&self) -> u64 {
         self.done
@@ -47,6 +54,7 @@ impl<M: Maps> FaultyMaps<M> {
     }
 
     fn lives(&mut self) -> bool {
+        (self.pause)();
         self.done += 1;
         self.done <= self.last
     }

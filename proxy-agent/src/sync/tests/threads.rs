@@ -2,7 +2,7 @@
 //! ever sees half a change.
 
 use super::model::*;
-use crate::maps::{MemoryMaps, Read};
+use crate::maps::{FaultyMaps, MemoryMaps, Read};
 use crate::sync::Sync;
 use crate::table::{Change, WantedBackend, WantedService};
 use ipnet::IpNet;
@@ -21,6 +21,8 @@ const SERVICES: u8 = 6;
 /// Rounds of changes that are made at least, and decisions that each reader must make during them.
 const ROUNDS: u64 = 1000;
 const DECISIONS: u64 = 100;
+/// Turns of an empty loop between two operations: some microseconds.
+const PAUSE: u32 = 200;
 /// When readers that read too little are given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -96,6 +98,8 @@ impl Reader {
             self.running.fetch_add(1, Ordering::SeqCst);
             self.decide(maps, &keys[at]);
             self.running.fetch_add(1, Ordering::SeqCst);
+            // Others run now rather than in the middle of a decision, for whose end the writer would wait.
+            std::thread::yield_now();
         }
     }
 
@@ -149,11 +153,14 @@ fn changes(round: u64, owner: &mut Option<(u8, u32)>) -> Vec<Change> {
 
 #[test]
 fn readers_see_whole_sets() {
-    let (mut sync, _) = Sync::adopt(MemoryMaps::new(ROOMY)).expect("memory does not fail");
+    let memory = MemoryMaps::new(ROOMY);
+    // Without a pause a reader would have to come within nanoseconds to meet what must not be met.
+    let slow = FaultyMaps::new(memory.clone()).pausing(|| (0..PAUSE).for_each(|_| std::hint::spin_loop()));
+    let (mut sync, _) = Sync::adopt(slow).expect("memory does not fail");
     let stop = Arc::new(AtomicBool::new(false));
     let readers: Vec<Arc<Reader>> = (0..READERS).map(|_| Arc::default()).collect();
     let spawn = |reader: &Arc<Reader>| {
-        let (reader, maps, stop) = (reader.clone(), sync.maps().clone(), stop.clone());
+        let (reader, maps, stop) = (reader.clone(), memory.clone(), stop.clone());
         std::thread::spawn(move || reader.run(&maps, &stop))
     };
     let threads: Vec<JoinHandle<()>> = readers.iter().map(spawn).collect();
