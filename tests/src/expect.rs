@@ -10,6 +10,7 @@ use crate::agent::Agent;
 use crate::cluster::Host;
 use crate::net::{Family, Proto};
 use crate::traffic::{Answer, Outcome, Probe};
+use crate::wire::{Taps, Wire};
 
 /// Bytes of a stream that is compared.
 const STREAM: u64 = 10 << 20;
@@ -145,17 +146,17 @@ pub fn echoed(from: &Host, to: SocketAddr) -> Result<()> {
     Ok(())
 }
 
-/// Runs an exchange with every device's offload on, and again with it off and a sniffer at each of `receivers`: all
-/// checksums that they receive must be sound.
-pub fn with_and_without_offload(devices: &[&Host], receivers: &[&Host], exchange: impl Fn() -> Result<()>) -> Result<()> {
+/// Runs an exchange with every device's offload on, and again with it off and a capture at each of `receivers`: all
+/// checksums that they receive must be sound. What was captured tells which hook translated.
+pub fn with_and_without_offload(devices: &[&Host], receivers: &[&Host], exchange: impl Fn() -> Result<()>) -> Result<Wire> {
     exchange()?;
     devices.iter().try_for_each(|host| host.offload_off())?;
-    let sniffers = receivers.iter().map(|host| host.sniff()).collect::<Result<Vec<_>>>()?;
+    let taps = Taps::at(receivers)?;
     exchange().map_err(|error| error.context("with offload off"))?;
-    for (sniffer, host) in sniffers.into_iter().zip(receivers) {
-        sniffer.finish()?.expect_sound().map_err(|error| error.context(format!("received by {}", host.name())))?;
-    }
-    devices.iter().try_for_each(|host| host.offload_on())
+    let wire = taps.finish()?;
+    wire.expect_sound()?;
+    devices.iter().try_for_each(|host| host.offload_on())?;
+    Ok(wire)
 }
 
 /// Every combination of family and protocol.

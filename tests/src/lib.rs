@@ -54,6 +54,7 @@ pub mod scenario;
 pub mod sniff;
 pub mod traffic;
 pub mod wait;
+pub mod wire;
 pub mod xdp_pass;
 
 pub use agent::Agent;

@@ -147,6 +147,19 @@ impl Scenario {
         self.cluster.node(node).at(family, target.node_port())
     }
 
+    /// All that clients may dial: the ClusterIP of every Service, and its NodePort on both nodes.
+    pub fn frontends(&self) -> Vec<SocketAddr> {
+        let of = |target: Target, family| {
+            [target.cluster_ip(family), self.node_port(0, target, family), self.node_port(1, target, family)]
+        };
+        Target::ALL.into_iter().flat_map(|target| Family::BOTH.map(|family| of(target, family))).flatten().collect()
+    }
+
+    /// The pod that serves a target which has one.
+    pub fn backend(&self, target: Target) -> &Host {
+        if target == Target::Near { &self.near } else { &self.far }
+    }
+
     /// Writes the slices of a Service: the pods that serve it, with the names of their nodes.
     pub fn set_endpoints(&self, target: Target, pods: &[(&Arc<Host>, &str)]) -> Result<()> {
         write(&self.manifests, target, pods)

@@ -5,9 +5,10 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use anyhow::{Context, Result, ensure};
 use sluice_tests::expect::{self, families_and_protocols};
 use sluice_tests::hooks::Hooks;
-use sluice_tests::scenario::Target;
+use sluice_tests::scenario::{POD_PORT, Target};
 use sluice_tests::traffic::{Close, Probe, Unconnected};
-use sluice_tests::{Family, Host, PodNetwork, Proto, Scenario, Spec, cluster_ip};
+use sluice_tests::wire::Taps;
+use sluice_tests::{Family, Host, PodNetwork, Proto, Scenario, Spec};
 
 const ANSWERED: [Target; 3] = [Target::Near, Target::Far, Target::Both];
 
@@ -29,25 +30,18 @@ fn overlay_pods_and_nodes() -> Result<()> {
 #[test]
 fn s37_the_packets_of_a_pod_carry_the_backend() -> Result<()> {
     let scenario = Scenario::start("sockets-wire", Spec::new(PodNetwork::Routed), &[])?;
-    let sniffer = scenario.client.sniff()?;
+    let taps = Taps::at(&[&scenario.client])?;
     for (family, proto) in families_and_protocols() {
-        expect::answered(
-            &proto,
-            &scenario.client.probe(Probe::times(proto, Target::Both.cluster_ip(family), 20))?,
-            Target::Both.cluster_ip(family),
-            &["near", "far"],
-        )?;
+        let to = Target::Both.cluster_ip(family);
+        expect::answered(&proto, &scenario.client.probe(Probe::times(proto, to, 20))?, to, &["near", "far"])?;
     }
-    let capture = sniffer.finish()?;
-    let pods = [&scenario.near, &scenario.far].map(|pod| Family::BOTH.map(|family| pod.ip(family)));
-    let to_pods = capture.sent(|seen| pods.iter().flatten().any(|ip| seen.destination == *ip)).count();
-    ensure!(to_pods >= 80, "{to_pods} packets went to the pods");
-    let virtuals: Vec<_> = capture
-        .packets
-        .iter()
-        .filter(|seen| Family::BOTH.iter().any(|&family| [seen.source, seen.destination].contains(&cluster_ip(family, 12))))
-        .collect();
-    ensure!(virtuals.is_empty(), "packets with the ClusterIP: {virtuals:?}");
+    let wire = taps.finish()?;
+    wire.expect_none_named(&scenario.frontends())?;
+    for (family, proto) in families_and_protocols() {
+        for pod in [&scenario.near, &scenario.far] {
+            wire.expect_sent(&scenario.client, proto, pod.at(family, POD_PORT))?;
+        }
+    }
     Ok(())
 }
 
@@ -102,13 +96,26 @@ fn pods_and_nodes(test: &str, network: PodNetwork) -> Result<()> {
     let (near, far) = (scenario.near.as_ref(), scenario.far.as_ref());
     let nodes = [scenario.cluster.node(0), scenario.cluster.node(1)];
     let devices = [scenario.client.as_ref(), near, far, nodes[0], nodes[1]];
-    expect::with_and_without_offload(&devices, &devices, || {
+    let wire = expect::with_and_without_offload(&devices, &devices, || {
         let before = [Hooks::of(&scenario.agents[0])?, Hooks::of(&scenario.agents[1])?];
         for (client, node) in [(scenario.client.as_ref(), 0), (near, 0), (far, 1), (nodes[0], 0), (nodes[1], 1)] {
             dial_all(&scenario, client, node).with_context(|| format!("from {}", client.name()))?;
         }
         before[0].moved(&scenario.agents[0])?.expect_sockets_alone().context("node1")?;
         before[1].moved(&scenario.agents[1])?.expect_sockets_alone().context("node2")
+    })?;
+    // Every packet carries the backend, whoever sent it, and no flow was opened.
+    wire.expect_none_named(&scenario.frontends())?;
+    for (family, proto) in families_and_protocols() {
+        for pod in [near, far] {
+            wire.expect_sent(&scenario.client, proto, pod.at(family, POD_PORT))?;
+            wire.expect_received(pod, proto, pod.at(family, POD_PORT))?;
+        }
+    }
+    scenario.agents.iter().try_for_each(|agent| {
+        let flows = agent.cli(&["flows", "-o", "json"])?;
+        ensure!(flows.contains(r#""flows": []"#), "{flows}");
+        Ok(())
     })
 }
 

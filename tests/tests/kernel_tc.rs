@@ -1,14 +1,16 @@
 //! tc at uplinks and overlays: what comes in from the wire for a NodePort or a routed ClusterIP, and its replies.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use sluice_tests::cluster::{POD_CIDR_V4, POD_CIDR_V6};
 use sluice_tests::expect::{self, families_and_protocols};
 use sluice_tests::hooks::Hooks;
-use sluice_tests::scenario::Target;
+use sluice_tests::scenario::{POD_PORT, Target};
 use sluice_tests::sniff::Icmp;
 use sluice_tests::traffic::{Close, Probe};
+use sluice_tests::wire::Wire;
 use sluice_tests::{Family, Host, PodNetwork, Proto, Scenario, Spec};
 
 /// The cluster's pods in both families, as `--cluster-cidr` takes them.
@@ -41,7 +43,7 @@ fn routed_cluster_ip_with_a_detector_is_masqueraded_whatever_the_backend() -> Re
     let scenario = Scenario::start("tc-detector", Spec::new(PodNetwork::Routed), &["--cluster-cidr", &detector()])?;
     let outside = scenario.cluster.outside();
     let devices = [outside, &scenario.near, &scenario.far, scenario.cluster.node(0), scenario.cluster.node(1)];
-    expect::with_and_without_offload(&devices, &devices, || {
+    let wire = expect::with_and_without_offload(&devices, &devices, || {
         let before = Hooks::of(&scenario.agents[0])?;
         for (family, proto) in families_and_protocols() {
             for target in [Target::Near, Target::Far, Target::Both] {
@@ -55,7 +57,8 @@ fn routed_cluster_ip_with_a_detector_is_masqueraded_whatever_the_backend() -> Re
             expect::echoed(outside, target.cluster_ip(family))?;
         }
         before.moved(&scenario.agents[0])?.expect_tc_alone()
-    })
+    })?;
+    translated_by_tc(&scenario, &wire, &[outside], |target, family| target.cluster_ip(family))
 }
 
 #[test]
@@ -129,16 +132,39 @@ fn node_ports(test: &str, spec: Spec) -> Result<()> {
     let scenario = Scenario::start(test, spec, &[])?;
     let (outside, node2) = (scenario.cluster.outside(), scenario.cluster.node(1));
     let devices = [outside, &scenario.near, &scenario.far, scenario.cluster.node(0), node2];
-    expect::with_and_without_offload(&devices, &devices, || {
-        // The other node's process and its pod dial an address that is no NodePort address there: the wire carries it.
-        for client in [outside, node2, &scenario.far] {
+    // The other node's process and its pod dial an address that is no NodePort address there: the wire carries it.
+    let clients = [outside, node2, &scenario.far];
+    let wire = expect::with_and_without_offload(&devices, &devices, || {
+        for client in clients {
             let before = Hooks::of(&scenario.agents[0])?;
             dial_node_ports(&scenario, client).with_context(|| format!("from {}", client.name()))?;
             let moved = before.moved(&scenario.agents[0])?;
             moved.expect_tc_alone().with_context(|| format!("from {}", client.name()))?;
         }
         Ok(())
-    })
+    })?;
+    translated_by_tc(&scenario, &wire, &clients, |target, family| scenario.node_port(0, target, family))
+}
+
+/// What clients dialled came to the first node as they had sent it, past XDP, and to pods by their own addresses.
+fn translated_by_tc(
+    scenario: &Scenario,
+    wire: &Wire,
+    clients: &[&Host],
+    dialled: impl Fn(Target, Family) -> SocketAddr,
+) -> Result<()> {
+    for (family, proto) in families_and_protocols() {
+        for target in [Target::Near, Target::Far, Target::Both] {
+            let to = dialled(target, family);
+            clients.iter().try_for_each(|client| wire.expect_sent(client, proto, to))?;
+            wire.expect_received(scenario.cluster.node(0), proto, to)?;
+            [&scenario.near, &scenario.far].iter().try_for_each(|pod| wire.expect_not_received(pod, proto, to))?;
+        }
+        for pod in [&scenario.near, &scenario.far] {
+            wire.expect_received(pod, proto, pod.at(family, POD_PORT))?;
+        }
+    }
+    Ok(())
 }
 
 fn dial_node_ports(scenario: &Scenario, client: &Host) -> Result<()> {

@@ -4,6 +4,7 @@
 //! Offload is turned on and off at all hosts, the outside client's included: what it leaves to its card, the wire's end completes
 //! before it arrives, as on every wire. Only that end has its offload off throughout.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -12,9 +13,10 @@ use anyhow::{Context, Result, ensure};
 use sluice_tests::cluster::{POD_CIDR_V4, POD_CIDR_V6};
 use sluice_tests::expect::{self, families_and_protocols};
 use sluice_tests::hooks::{Hooks, Moved};
-use sluice_tests::scenario::Target;
+use sluice_tests::scenario::{POD_PORT, Target};
 use sluice_tests::sniff::Icmp;
 use sluice_tests::traffic::{Close, Probe};
+use sluice_tests::wire::Wire;
 use sluice_tests::{Family, Host, PodNetwork, Proto, Scenario, Spec};
 
 const FLAGS: [&str; 2] = ["--xdp", "require"];
@@ -38,6 +40,16 @@ enum Address {
     ClusterIp,
 }
 
+/// A client that comes in by the wire.
+#[derive(Clone, Copy)]
+struct Case<'a> {
+    client: &'a Host,
+    address: Address,
+    target: Target,
+    by: By,
+    masqueraded: bool,
+}
+
 #[test]
 fn routed_from_the_wire_and_from_the_node() -> Result<()> {
     matrix(PodNetwork::Routed)
@@ -58,12 +70,14 @@ fn a_cluster_ip_with_a_detector_is_masqueraded_by_xdp_where_it_can_send() -> Res
     let detector = format!("{POD_CIDR_V4},{POD_CIDR_V6}");
     let flags = [FLAGS[0], FLAGS[1], "--cluster-cidr", &detector];
     let scenario = Scenario::start_on_physical_wire("xdp-detector", Spec::new(PodNetwork::Bridged), &flags)?;
-    with_and_without_offload(&scenario, || {
-        for (target, by) in [(Target::Near, By::Tc), (Target::Far, By::Xdp)] {
-            from_the_wire(&scenario, scenario.cluster.outside(), Address::ClusterIp, (target, by, true))?;
-        }
-        from_the_node(&scenario, &scenario.client, 0)
-    })
+    let cases = [(Target::Near, By::Tc), (Target::Far, By::Xdp)].map(|(target, by)| Case {
+        client: scenario.cluster.outside(),
+        address: Address::ClusterIp,
+        target,
+        by,
+        masqueraded: true,
+    });
+    expect_all(&scenario, &cases, &[(&scenario.client, 0)])
 }
 
 #[test]
@@ -94,63 +108,59 @@ fn without_an_endpoint_tc_refuses() -> Result<()> {
 fn generic_xdp_serves_on_request() -> Result<()> {
     let flags = ["--xdp", "generic"];
     let scenario = Scenario::start_on_physical_wire("xdp-generic", Spec::new(PodNetwork::Routed), &flags)?;
-    with_and_without_offload(&scenario, || {
-        from_the_wire(&scenario, scenario.cluster.outside(), Address::NodePort(0), (Target::Far, By::Xdp, true))?;
-        from_the_node(&scenario, &scenario.client, 0)
-    })
+    let (client, address) = (scenario.cluster.outside(), Address::NodePort(0));
+    let case = Case { client, address, target: Target::Far, by: By::Xdp, masqueraded: true };
+    expect_all(&scenario, &[case], &[(&scenario.client, 0)])
 }
 
 /// Every client, at both nodes, towards the pod of each.
 fn matrix(network: PodNetwork) -> Result<()> {
     let test = format!("xdp-{}", network.name());
     let scenario = Scenario::start_on_physical_wire(&test, Spec::new(network), &FLAGS)?;
-    with_and_without_offload(&scenario, || {
-        for node in [0, 1] {
-            // Clients on the other node dial an address that is no NodePort address there: the wire carries it.
-            let pod = if node == 0 { &scenario.far } else { &scenario.client };
-            for client in [scenario.cluster.outside(), scenario.cluster.node(1 - node), pod] {
-                for (place, target) in ONE_BACKEND.into_iter().enumerate() {
-                    let by = match network {
-                        _ if place == node => By::XdpAndTc,
-                        PodNetwork::Overlay => By::Tc,
-                        PodNetwork::Routed | PodNetwork::Bridged => By::Xdp,
-                    };
-                    from_the_wire(&scenario, client, Address::NodePort(node), (target, by, place != node))?;
-                }
-            }
+    let mut cases = Vec::new();
+    for node in [0, 1] {
+        // Clients on the other node dial an address that is no NodePort address there: the wire carries it.
+        let pod: &Host = if node == 0 { &scenario.far } else { &scenario.client };
+        for client in [scenario.cluster.outside(), scenario.cluster.node(1 - node), pod] {
+            cases.extend(ONE_BACKEND.into_iter().enumerate().map(|(place, target)| {
+                let by = match network {
+                    _ if place == node => By::XdpAndTc,
+                    PodNetwork::Overlay => By::Tc,
+                    PodNetwork::Routed | PodNetwork::Bridged => By::Xdp,
+                };
+                Case { client, address: Address::NodePort(node), target, by, masqueraded: place != node }
+            }));
         }
-        let cluster_ip = (Target::Near, By::XdpAndTc, false);
-        from_the_wire(&scenario, scenario.cluster.outside(), Address::ClusterIp, cluster_ip)?;
-        let nodes = [scenario.cluster.node(0), scenario.cluster.node(1)];
-        for (client, node) in [(&*scenario.client, 0), (nodes[0], 0), (&*scenario.far, 1), (nodes[1], 1)] {
-            from_the_node(&scenario, client, node).with_context(|| format!("from {}", client.name()))?;
-        }
-        Ok(())
-    })
+    }
+    let (client, by) = (scenario.cluster.outside(), By::XdpAndTc);
+    cases.push(Case { client, address: Address::ClusterIp, target: Target::Near, by, masqueraded: false });
+    let nodes = [scenario.cluster.node(0), scenario.cluster.node(1)];
+    expect_all(&scenario, &cases, &[(&scenario.client, 0), (nodes[0], 0), (&scenario.far, 1), (nodes[1], 1)])
 }
 
-/// With every host's offload on, and again with it off and every checksum that arrives recomputed.
-fn with_and_without_offload(scenario: &Scenario, exchange: impl Fn() -> Result<()>) -> Result<()> {
+/// Who comes in by the wire, and whoever dials on a node: with every host's offload on, and again with it off, every checksum that
+/// arrives recomputed and every address on the wire held against who should have translated it.
+fn expect_all(scenario: &Scenario, cases: &[Case<'_>], on_nodes: &[(&Host, usize)]) -> Result<()> {
     let (outside, nodes) = (scenario.cluster.outside(), [scenario.cluster.node(0), scenario.cluster.node(1)]);
     let hosts = [outside, &scenario.client, &scenario.near, &scenario.far, nodes[0], nodes[1]];
     hosts.iter().try_for_each(|host| host.offload_on())?;
-    expect::with_and_without_offload(&hosts, &hosts, exchange)
+    let wire = expect::with_and_without_offload(&hosts, &hosts, || {
+        cases.iter().try_for_each(|case| from_the_wire(scenario, *case))?;
+        on_nodes.iter().try_for_each(|&(client, node)| {
+            from_the_node(scenario, client, node).with_context(|| format!("from {}", client.name()))
+        })
+    })?;
+    cases.iter().try_for_each(|case| case.expect_on(&wire, scenario))
 }
 
 /// Who comes in by the wire is translated once, at the node that was dialled, and nothing is at the other one.
-fn from_the_wire(
-    scenario: &Scenario,
-    client: &Host,
-    address: Address,
-    (target, by, masqueraded): (Target, By, bool),
-) -> Result<()> {
-    let (node, name) = (address.node(), client.name());
-    let case = format!("from {name} to {} at node {node}", target.name());
+fn from_the_wire(scenario: &Scenario, case: Case<'_>) -> Result<()> {
+    let node = case.address.node();
     let [own, other] = [&scenario.agents[node], &scenario.agents[1 - node]];
     let before = [Hooks::of(own)?, Hooks::of(other)?];
-    dial(scenario, client, address, target, masqueraded).with_context(|| case.clone())?;
+    dial(scenario, case.client, case.address, case.target, case.masqueraded).with_context(|| case.to_string())?;
     let moved = before[0].settled(own)?;
-    by.expect(&moved).with_context(|| case.clone())?;
+    case.by.expect(&moved).with_context(|| case.to_string())?;
     before[1].moved(other)?.expect_nothing().with_context(|| format!("{case}, at the other node"))
 }
 
@@ -196,6 +206,30 @@ fn dial(scenario: &Scenario, client: &Host, address: Address, target: Target, ma
         }
     }
     Family::BOTH.into_iter().try_for_each(|family| expect::echoed(client, address.of(scenario, target, family)))
+}
+
+impl Case<'_> {
+    /// The client's packets name what it dialled. XDP has translated those that the node's stack sees; those that it left to tc are
+    /// as they were sent.
+    fn expect_on(&self, wire: &Wire, scenario: &Scenario) -> Result<()> {
+        let (node, pod) = (scenario.cluster.node(self.address.node()), scenario.backend(self.target));
+        let check = |(family, proto)| {
+            let to = self.address.of(scenario, self.target, family);
+            wire.expect_sent(self.client, proto, to)?;
+            match self.by {
+                By::Tc => wire.expect_received(node, proto, to)?,
+                By::Xdp | By::XdpAndTc => wire.expect_not_received(node, proto, to)?,
+            }
+            wire.expect_received(pod, proto, pod.at(family, POD_PORT))
+        };
+        families_and_protocols().try_for_each(check).with_context(|| self.to_string())
+    }
+}
+
+impl fmt::Display for Case<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "from {} to {} at node {}", self.client.name(), self.target.name(), self.address.node())
+    }
 }
 
 impl Address {

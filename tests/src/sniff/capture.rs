@@ -1,6 +1,8 @@
 //! The packet socket and the thread that reads it.
 
+use std::collections::HashMap;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,14 +12,16 @@ use anyhow::{Context, Result, anyhow, bail};
 use nix::sys::socket::{AddressFamily, LinkAddr, SockFlag, SockProtocol, SockType, recvfrom, setsockopt, socket, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 
+use super::ends::Ends;
 use super::parse::{self, Fault, Seen};
+use crate::net::Proto;
 use crate::netns::Netns;
 
 /// `sll_pkttype` of a frame that this host sends.
 const PACKET_OUTGOING: u8 = 4;
 /// `sll_hatype` of the loopback device.
 const ARPHRD_LOOPBACK: u16 = 772;
-/// Frames kept; what comes after is still checked.
+/// Frames kept; what comes after is still checked and counted.
 const KEPT: usize = 200_000;
 /// Enough for a burst of some thousand full frames between two reads.
 const BUFFER: usize = 32 << 20;
@@ -38,6 +42,8 @@ pub struct Capture {
     pub checked: u64,
     /// Received packets with a wrong checksum.
     pub faults: Vec<Fault>,
+    /// How many packets went from whom to whom; all of them.
+    ends: HashMap<Ends, u64>,
 }
 
 impl Sniffer {
@@ -87,6 +93,27 @@ impl Capture {
     }
 }
 
+impl Capture {
+    /// How many packets the host sent to this address and port.
+    pub fn sent_to(&self, proto: Proto, to: SocketAddr) -> u64 {
+        self.count(|ends| ends.sent && ends.is(proto) && ends.destination == to)
+    }
+
+    /// How many packets came in for this address and port.
+    pub fn received_for(&self, proto: Proto, to: SocketAddr) -> u64 {
+        self.count(|ends| !ends.sent && ends.is(proto) && ends.destination == to)
+    }
+
+    /// How many packets name one of these, whatever their direction.
+    pub fn naming(&self, addresses: &[SocketAddr]) -> u64 {
+        self.count(|ends| addresses.contains(&ends.source) || addresses.contains(&ends.destination))
+    }
+
+    fn count(&self, wanted: impl Fn(&Ends) -> bool) -> u64 {
+        self.ends.iter().filter(|(ends, _)| wanted(ends)).map(|(_, count)| count).sum()
+    }
+}
+
 fn open() -> io::Result<OwnedFd> {
     let socket = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::EthAll)?;
     setsockopt(&socket, sockopt::RcvBufForce, &BUFFER)?;
@@ -121,6 +148,7 @@ impl Capture {
             self.checked += 1;
             self.faults.extend(seen.fault.clone());
         }
+        *self.ends.entry(Ends::of(&seen)).or_default() += 1;
         if self.packets.len() < KEPT {
             self.packets.push(seen);
         }

@@ -4,6 +4,7 @@
 
 mod capture;
 mod checksum;
+mod ends;
 mod parse;
 
 pub use capture::{Capture, Sniffer};

@@ -6,8 +6,10 @@ use super::checksum::{is_sound, is_sound_segment};
 use crate::wait::monotonic_ns;
 
 const ICMP: u8 = 1;
-const TCP: u8 = 6;
-const UDP: u8 = 17;
+/// The protocol number of TCP.
+pub const TCP: u8 = 6;
+/// The protocol number of UDP.
+pub const UDP: u8 = 17;
 const ICMPV6: u8 = 58;
 /// An IPv6 extension header that the captures of these tests contain: none but fragments.
 const FRAGMENT: u8 = 44;
