@@ -58,14 +58,12 @@ pub fn backends(endpoints: &Endpoints, needed: Needed, zone: Option<&str>) -> Ve
         let local = BackendState::IN_LOCAL.when(needed.local && in_local(endpoint));
         BackendState::SERVING.with(cluster).with(local)
     };
-    let serving = endpoints.iter().filter(|(_, _, endpoint)| endpoint.ready || endpoint.serving);
     let mut backends = Vec::with_capacity(endpoints.len());
-    backends.extend(serving.map(|&(addr, port, endpoint)| WantedBackend {
-        addr,
-        port,
-        local: endpoint.local,
-        state: state(endpoint),
-    }));
+    for &(addr, port, endpoint) in endpoints {
+        if endpoint.ready || endpoint.serving {
+            backends.push(WantedBackend { addr, port, local: endpoint.local, state: state(endpoint) });
+        }
+    }
     backends
 }
 

@@ -49,8 +49,12 @@ impl<M: Memory, T: Pod> Array<M, T> {
     /// The value at `index`; zero beyond the end.
     pub fn load(&self, index: u32) -> T {
         let mut value = T::zeroed();
-        for (bytes, cell) in bytemuck::bytes_of_mut(&mut value).chunks_mut(8).zip(self.cells(index)) {
-            bytes.copy_from_slice(&cell.load(Ordering::Relaxed).to_ne_bytes()[..bytes.len()]);
+        if let Some(cells) = self.cells(index) {
+            let bytes = bytemuck::bytes_of_mut(&mut value);
+            for (at, cell) in cells.iter().enumerate() {
+                let (from, to) = word_of::<T>(at);
+                bytes[from..to].copy_from_slice(&cell.load(Ordering::Relaxed).to_ne_bytes()[..to - from]);
+            }
         }
         fence(Ordering::Acquire);
         value
@@ -58,23 +62,26 @@ impl<M: Memory, T: Pod> Array<M, T> {
 
     /// Writes the value at `index`, its last word with release order; nothing beyond the end.
     pub fn store(&self, index: u32, value: T) {
-        let words = bytemuck::bytes_of(&value).chunks(8);
-        let last = words.len() - 1;
-        for (at, (bytes, cell)) in words.zip(self.cells(index)).enumerate() {
-            let mut word = [0; 8];
-            word[..bytes.len()].copy_from_slice(bytes);
-            let order = if at == last { Ordering::Release } else { Ordering::Relaxed };
+        let Some(cells) = self.cells(index) else { return };
+        let bytes = bytemuck::bytes_of(&value);
+        for (at, cell) in cells.iter().enumerate() {
+            let ((from, to), mut word) = (word_of::<T>(at), [0; 8]);
+            word[..to - from].copy_from_slice(&bytes[from..to]);
+            let order = if at + 1 == Self::STRIDE { Ordering::Release } else { Ordering::Relaxed };
             cell.store(u64::from_ne_bytes(word), order);
         }
     }
 
-    fn cells(&self, index: u32) -> &[AtomicU64] {
-        if index >= self.len {
-            return &[];
-        }
+    fn cells(&self, index: u32) -> Option<&[AtomicU64]> {
         let start = index as usize * Self::STRIDE;
-        &self.memory.words()[start..start + Self::STRIDE]
+        if index < self.len { self.memory.words().get(start..start + Self::STRIDE) } else { None }
     }
+}
+
+/// Which bytes of a value stand in its word at this place.
+const fn word_of<T>(at: usize) -> (usize, usize) {
+    let (from, size) = (at * 8, size_of::<T>());
+    (from, if from + 8 < size { from + 8 } else { size })
 }
 
 #[cfg(test)]

@@ -255,15 +255,20 @@ impl<M: Maps> Sync<M> {
 
 /// As `compile` makes it; the table itself depends on it.
 fn sorted(wanted: &mut WantedService) -> &WantedService {
-    wanted.frontends.sort_unstable();
-    wanted.frontends.dedup_by_key(|(key, _)| *key);
+    sort_each_once(&mut wanted.frontends, |(key, _)| *key);
     if let Some(sources) = &mut wanted.sources {
-        sources.sort_unstable();
-        sources.dedup();
+        sort_each_once(sources, |range| *range);
     }
-    wanted.backends.sort_unstable_by_key(|backend| (backend.addr, backend.port));
-    wanted.backends.dedup_by_key(|backend| (backend.addr, backend.port));
+    sort_each_once(&mut wanted.backends, |backend| (backend.addr, backend.port));
     wanted
+}
+
+/// Mostly they are sorted already, and then nothing is moved.
+fn sort_each_once<T, K: Ord>(all: &mut Vec<T>, key: impl Fn(&T) -> K) {
+    if !all.is_sorted_by(|a, b| key(a) < key(b)) {
+        all.sort_by_key(&key);
+        all.dedup_by_key(|one| key(one));
+    }
 }
 
 /// In the order of S9, so that the outcome does not depend on the order of arrival: what goes, and then by age and name.

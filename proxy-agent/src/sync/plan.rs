@@ -48,33 +48,47 @@ pub struct Plan {
     pub id: ServiceId,
     /// What was in force; `None` for a service that is new.
     pub before: Option<InForce>,
-    pub keeps: Vec<(Held, BackendState)>,
+    /// Those that stay and whose state changes.
+    pub alters: Vec<Altered>,
     pub comes: Vec<(Held, Generation)>,
     pub goes: Vec<Held>,
     /// All backends as they shall be, sorted.
     pub after: Vec<Held>,
+    /// How many of them new connections choose from.
+    pub chosen: usize,
     /// What shall be in force; `None` if neither a set nor a flag changes.
     pub flip: Option<InForce>,
 }
 
+/// A backend that stays in another state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Altered {
+    pub id: BackendId,
+    pub before: BackendState,
+    pub after: BackendState,
+}
+
 /// Compares, and takes the space that the difference needs.
 pub fn plan(space: &mut Space, held: Option<&Service>, wanted: &WantedService) -> Result<Plan, MapError> {
-    let Matched { keeps, new, goes } = matched(held.map_or(&[], |held| &held.backends), &wanted.backends);
+    let Merged { mut after, new, alters, goes, places, still, stood } =
+        merged(held.map_or(&[], |held| &held.backends), &wanted.backends);
     let before = held.map(|held| held.force);
     let (sources, fresh) = sources(space, before, wanted)?;
-    let shape = Shape::of(wanted, sources);
-    let still = keeps.iter().filter(|(held, state)| state.is_chosen() && held.sets == state.sets()).count();
-    let stood = held.map_or(0, |held| held.backends.iter().filter(|held| held.sets.is_chosen()).count());
-    let same = before.is_some_and(|force| shape.is_that_of(&force.descriptor) && still == shape.chosen() && still == stood);
+    let shape = Shape::of(wanted, places, sources);
+    let chosen = shape.chosen();
+    let same = before.is_some_and(|force| shape.is_that_of(&force.descriptor) && still == chosen && still == stood);
     let ids = space.backends(new.len()).inspect_err(|_| space.sources.give(fresh))?;
-    let comes: Vec<(Held, Generation)> =
-        new.iter().zip(&ids).map(|(wanted, &(id, generation))| (Held::new(wanted, id), generation)).collect();
+    let mut come = |(&place, &(id, generation)): (&usize, &(BackendId, Generation))| {
+        after[place].id = id;
+        (after[place], generation)
+    };
+    let comes: Vec<(Held, Generation)> = new.iter().zip(&ids).map(&mut come).collect();
     let placed = flip(space, before, &shape, same).and_then(|flip| {
         let id = held.map_or_else(|| space.service(), |held| Ok(held.id)).inspect_err(|_| undo_flip(space, flip))?;
         Ok((flip, id))
     });
     match placed {
-        Ok((flip, id)) => Ok(Plan { id, before, after: after(&keeps, &comes), keeps, comes, goes, flip }),
+        Ok((flip, id)) => Ok(Plan { id, before, alters, comes, goes, after, chosen, flip }),
         Err(error) => {
             ids.into_iter().for_each(|(id, _)| space.backends.give(id.0));
             space.sources.give(fresh);
@@ -141,10 +155,8 @@ struct Shape {
 }
 
 impl Shape {
-    fn of(wanted: &WantedService, sources: RangeSet) -> Self {
-        let mut counts = [0; PLACES];
-        wanted.backends.iter().for_each(|backend| counts[place(backend.state.sets())] += 1);
-        let [cluster_only, both, local_only, _] = counts;
+    fn of(wanted: &WantedService, places: [u32; PLACES], sources: RangeSet) -> Self {
+        let [cluster_only, both, local_only, _] = places;
         Self {
             members: wanted.backends.len() as u32,
             cluster_only,
@@ -225,26 +237,49 @@ fn undo_flip(space: &mut Space, flip: Option<InForce>) {
     }
 }
 
-struct Matched {
-    keeps: Vec<(Held, BackendState)>,
-    new: Vec<WantedBackend>,
+/// What stood and what shall stand, in one order.
+struct Merged {
+    /// All backends as they shall be, sorted; those that are new have no id yet.
+    after: Vec<Held>,
+    /// Where those are.
+    new: Vec<usize>,
+    alters: Vec<Altered>,
     goes: Vec<Held>,
+    /// How many shall be in each place.
+    places: [u32; PLACES],
+    /// How many stay in the sets that new connections choose from.
+    still: usize,
+    /// How many stood in those.
+    stood: usize,
 }
 
 /// Both sides are sorted by address and port. A backend that moved to or from this node is another one.
-fn matched(held: &[Held], wanted: &[WantedBackend]) -> Matched {
-    let mut all = Matched { keeps: Vec::with_capacity(held.len().min(wanted.len())), new: Vec::new(), goes: Vec::new() };
+fn merged(held: &[Held], wanted: &[WantedBackend]) -> Merged {
+    let mut all = Merged {
+        after: Vec::with_capacity(wanted.len()),
+        new: Vec::new(),
+        alters: Vec::new(),
+        goes: Vec::new(),
+        places: [0; PLACES],
+        still: 0,
+        stood: held.iter().filter(|held| held.sets.is_chosen()).count(),
+    };
     let mut old = held.iter().peekable();
     for backend in wanted {
-        let key = (backend.addr, backend.port);
-        while let Some(gone) = old.next_if(|held| (held.addr, held.port) < key) {
-            all.goes.push(*gone);
+        all.places[place(backend.state.sets())] += 1;
+        let is_same = |held: &&Held| held.addr == backend.addr && held.port == backend.port;
+        let mut same = old.next_if(is_same);
+        if same.is_none() {
+            let is_before = |held: &&Held| (held.addr, held.port) < (backend.addr, backend.port);
+            all.goes.extend(std::iter::from_fn(|| old.next_if(is_before)));
+            same = old.next_if(is_same);
         }
-        match old.next_if(|held| (held.addr, held.port) == key) {
-            Some(same) if same.local == backend.local => all.keeps.push((*same, backend.state)),
+        match same {
+            Some(same) if same.local == backend.local => all.stay(same, backend.state),
             moved => {
                 all.goes.extend(moved);
-                all.new.push(*backend);
+                all.new.push(all.after.len());
+                all.after.push(Held::new(backend, BackendId::default()));
             }
         }
     }
@@ -252,12 +287,15 @@ fn matched(held: &[Held], wanted: &[WantedBackend]) -> Matched {
     all
 }
 
-fn after(keeps: &[(Held, BackendState)], comes: &[(Held, Generation)]) -> Vec<Held> {
-    let kept = keeps.iter().map(|(held, state)| Held { state: *state, sets: state.sets(), ..*held });
-    let mut all: Vec<Held> = kept.chain(comes.iter().map(|(held, _)| *held)).collect();
-    // Both are sorted: a sort that is stable merges them.
-    all.sort_by_key(|held| (held.addr, held.port));
-    all
+impl Merged {
+    fn stay(&mut self, held: &Held, state: BackendState) {
+        let sets = state.sets();
+        self.still += usize::from(sets.is_chosen() && held.sets == sets);
+        if held.state != state {
+            self.alters.push(Altered { id: held.id, before: held.state, after: state });
+        }
+        self.after.push(Held { state, sets, ..*held });
+    }
 }
 
 impl Plan {
@@ -274,8 +312,8 @@ impl Plan {
         ServiceChange {
             backends_added: self.comes.len(),
             backends_removed: self.goes.len(),
-            backends_changed: self.keeps.iter().filter(|(held, state)| held.state != *state).count(),
-            chosen: self.after.iter().filter(|held| held.state.is_chosen()).count(),
+            backends_changed: self.alters.len(),
+            chosen: self.chosen,
             ..ServiceChange::new(name, kind)
         }
     }

@@ -2,11 +2,11 @@
 //! any moment finds the old set or the new one, each complete, and states that say one too many but never one too few.
 
 use super::maglev;
-use super::plan::{Held, PLACES, Plan, place};
+use super::plan::{Altered, Held, PLACES, Plan, place};
 use super::ranges::Block;
 use super::retire::{Retired, Retirements};
 use crate::maps::Maps;
-use proxy_common::abi::{Backend, BackendId, BackendState, Generation, ServiceFlags, ServiceWord};
+use proxy_common::abi::{Backend, BackendId, BackendState, Descriptor, Generation, ServiceFlags, ServiceWord};
 use std::collections::HashSet;
 
 /// Carries a plan out on the mapped tables.
@@ -15,15 +15,17 @@ pub fn write(maps: &mut impl Maps, retired: &mut Retirements, plan: &Plan) {
         maps.set_backend(held.id, held.backend(*generation));
         maps.set_backend_state(held.id, held.state);
     }
-    for (held, state) in plan.keeps.iter().filter(|(held, state)| held.state.with(*state) != held.state) {
-        maps.set_backend_state(held.id, held.state.with(*state));
+    for Altered { id, before, after } in
+        plan.alters.iter().filter(|Altered { before, after, .. }| before.with(*after) != *before)
+    {
+        maps.set_backend_state(*id, before.with(*after));
     }
     match plan.flip {
         Some(_) => flip(maps, retired, plan),
         None => edit_tail(maps, plan),
     }
-    for (held, state) in plan.keeps.iter().filter(|(held, state)| held.state.with(*state) != *state) {
-        maps.set_backend_state(held.id, *state);
+    for Altered { id, after, .. } in plan.alters.iter().filter(|Altered { before, after, .. }| before.with(*after) != *after) {
+        maps.set_backend_state(*id, *after);
     }
     plan.goes.iter().for_each(|held| retire_backend(maps, retired, held.id));
 }
@@ -38,7 +40,8 @@ pub fn retire_backend(maps: &mut impl Maps, retired: &mut Retirements, id: Backe
 
 fn flip(maps: &mut impl Maps, retired: &mut Retirements, plan: &Plan) {
     let Some(force) = plan.flip else { return };
-    let named = if force.descriptor.flags.has(ServiceFlags::MAGLEV) { tables(&plan.after) } else { each_once(&plan.after) };
+    let is_maglev = force.descriptor.flags.has(ServiceFlags::MAGLEV);
+    let named = if is_maglev { tables(&plan.after) } else { each_once(&force.descriptor, &plan.after) };
     (force.descriptor.first..).zip(named).for_each(|(slot, id)| maps.set_slot(slot, id));
     maps.set_descriptor(force.index, force.descriptor);
     maps.set_service(plan.id, ServiceWord::of(force.index));
@@ -50,17 +53,14 @@ fn flip(maps: &mut impl Maps, retired: &mut Retirements, plan: &Plan) {
 }
 
 /// Who is in the Cluster set alone, in both, in the Local set alone, and in none.
-fn each_once(after: &[Held]) -> Vec<BackendId> {
-    let mut next = [0; PLACES];
-    after.iter().for_each(|held| next[place(held.sets)] += 1);
-    let mut first = 0;
-    for next in &mut next {
-        first += std::mem::replace(next, first);
-    }
+fn each_once(descriptor: &Descriptor, after: &[Held]) -> Vec<BackendId> {
+    let Descriptor { first, cluster, local, .. } = *descriptor;
+    let both = local.first - first;
+    let mut next: [u32; PLACES] = [0, both, cluster.count, both + local.count];
     let mut named = vec![BackendId::default(); after.len()];
     for held in after {
         let next = &mut next[place(held.sets)];
-        named[*next] = held.id;
+        named[*next as usize] = held.id;
         *next += 1;
     }
     named
