@@ -3,6 +3,7 @@
 use super::error::AppError;
 use super::program::Program;
 use super::publish;
+use super::round;
 use super::tasks::{self, Tasks};
 use crate::attach::follow::{FollowError, Node, NodeObject};
 use crate::attach::netlink::Observation;
@@ -35,10 +36,6 @@ use tokio_util::sync::CancellationToken;
 const SOON: Duration = Duration::from_millis(200);
 /// How often it is written when nothing changes, and how soon something that failed is tried again.
 const EVENTUALLY: Duration = Duration::from_secs(10);
-
-/// Events that are put in force together at most: what comes while one round is written waits for the next, so that a flood neither
-/// costs a flip for each event nor keeps the first of them waiting.
-const ROUND: usize = 16_384;
 
 /// A running agent.
 pub struct App {
@@ -189,12 +186,8 @@ impl App {
         Ok(())
     }
 
-    fn on_events(&mut self, mut events: Vec<Event>) {
-        while events.len() < ROUND
-            && let Ok(more) = self.events.try_recv()
-        {
-            events.extend(more);
-        }
+    fn on_events(&mut self, events: Vec<Event>) {
+        let events = round::gather(events, &mut self.events);
         self.inputs.last_event = Some(Timestamp::now());
         self.program.on_events(events, Instant::now());
         if self.program.is_settled() && self.inputs.synced.is_none() {
