@@ -12,6 +12,11 @@ const SHORTEST: u32 = 1024;
 /// Slots that each endpoint has at least: with these, numbers of slots differ by one percent at most.
 const EACH: u32 = 100;
 
+/// Steps for each slot, all walks together. Hashes take less than twenty for the longest of tables.
+const PATIENCE: u64 = 64;
+/// A slot that nobody has.
+const FREE: u32 = u32::MAX;
+
 /// The length of the table of so many endpoints; of none, 0. It depends on nothing else, so that all nodes agree.
 pub const fn length(endpoints: u32) -> u32 {
     match endpoints.saturating_mul(EACH).checked_next_power_of_two() {
@@ -24,23 +29,33 @@ pub const fn length(endpoints: u32) -> u32 {
 
 /// Who has each slot of a table, as an index into `endpoints`; those are sorted by address and port.
 pub fn fill(endpoints: &[(Addr, Port)]) -> Vec<u32> {
-    const FREE: u32 = u32::MAX;
     let length = length(endpoints.len() as u32);
+    let walks = endpoints.iter().map(|&(addr, port)| Walk::of(addr, port)).collect();
+    walked(walks, length, u64::from(length) * PATIENCE)
+}
+
+/// The table that walks come to in so many steps; what is free then is shared out in turn, from the first slot on. Addresses can be
+/// chosen such that all walk the same way, and each step on it would meet a slot that is taken.
+fn walked(mut walks: Vec<Walk>, length: u32, mut steps: u64) -> Vec<u32> {
     let mask = length.wrapping_sub(1);
-    let mut walks: Vec<Walk> = endpoints.iter().map(|&(addr, port)| Walk::of(addr, port)).collect();
     let mut table = vec![FREE; length as usize];
-    let mut free = length;
-    for turn in (0..walks.len()).cycle() {
-        if free == 0 {
+    let (mut free, mut turns) = (length, (0..walks.len()).cycle().peekable());
+    while free > 0
+        && let Some(&turn) = turns.peek()
+    {
+        let walk = &mut walks[turn];
+        while table[(walk.at & mask) as usize] != FREE && steps > 0 {
+            walk.at = walk.at.wrapping_add(walk.step);
+            steps -= 1;
+        }
+        if steps == 0 {
             break;
         }
-        let walk = &mut walks[turn];
-        while table[(walk.at & mask) as usize] != FREE {
-            walk.at = walk.at.wrapping_add(walk.step);
-        }
         table[(walk.at & mask) as usize] = turn as u32;
+        turns.next();
         free -= 1;
     }
+    table.iter_mut().filter(|slot| **slot == FREE).zip(turns).for_each(|(slot, turn)| *slot = turn as u32);
     table
 }
 
@@ -116,6 +131,27 @@ mod tests {
                 let (moved, share) = (moved as f64 / table.len() as f64, 1.0 / f64::from(endpoints));
                 assert!(moved >= share * 0.95 && moved < share + 0.1, "{endpoints} without {gone}: {moved} moved");
             }
+        }
+    }
+
+    #[test]
+    fn s20_endpoints_that_all_walk_the_same_way_have_their_share_too() {
+        let same = || (0..1000).map(|_| Walk { at: 7, step: 3 }).collect();
+        for steps in [0, 1, 1 << 20] {
+            let table = walked(same(), 1 << 17, steps);
+            let counts = counts(&table, 1000);
+            assert!(counts.iter().all(|count| [131, 132].contains(count)), "{steps} steps: {counts:?}");
+        }
+    }
+
+    #[test]
+    fn s20_walks_that_hashes_give_are_never_cut_short() {
+        for endpoints in [1_u32, 10, 163, 2_600, 10_000] {
+            let all: Vec<_> = (0..endpoints).map(endpoint).collect();
+            let walks = || all.iter().map(|&(addr, port)| Walk::of(addr, port)).collect();
+            let length = length(endpoints);
+            assert_eq!(fill(&all), walked(walks(), length, u64::MAX), "{endpoints}");
+            assert_eq!(fill(&all), walked(walks(), length, u64::from(length) * PATIENCE / 2), "{endpoints}: half the steps do");
         }
     }
 
