@@ -10,7 +10,7 @@ use sluice_tests::hooks::Hooks;
 use sluice_tests::scenario::{POD_PORT, Target};
 use sluice_tests::sniff::Icmp;
 use sluice_tests::traffic::{Close, Probe};
-use sluice_tests::wire::Wire;
+use sluice_tests::wire::{Taps, Wire};
 use sluice_tests::{Family, Host, PodNetwork, Proto, Scenario, Spec};
 
 /// The cluster's pods in both families, as `--cluster-cidr` takes them.
@@ -82,6 +82,28 @@ fn routed_cluster_ip_without_a_detector_keeps_the_source() -> Result<()> {
         let arrived =
             capture.received(|seen| seen.source == outside.ip(family) && seen.destination == scenario.far.ip(family)).count();
         ensure!(arrived >= 2, "{family}: {arrived} packets with the client's address");
+    }
+    Ok(())
+}
+
+#[test]
+fn s36_a_client_that_is_its_own_backend() -> Result<()> {
+    let scenario = Scenario::start("tc-hairpin", Spec::new(PodNetwork::Routed), &[])?;
+    let pod = scenario.far.as_ref();
+    for (family, proto) in families_and_protocols() {
+        // In the call both ends become the pod's own, and no packet leaves it; by another node it comes back masqueraded.
+        let (service, by_node) = (Target::Far.cluster_ip(family), scenario.node_port(0, Target::Far, family));
+        let taps = Taps::at(&[pod])?;
+        expect::answered_to_itself(
+            &format!("{service} {proto}"),
+            &pod.probe(Probe::times(proto, service, 5))?,
+            service,
+            &["far"],
+        )?;
+        taps.finish()?.expect_none_named(&[service, pod.at(family, POD_PORT)])?;
+        let outcomes = pod.probe(Probe::times(proto, by_node, 5))?;
+        let is_node = |_: &str, ip| scenario.is_node_address(0, ip);
+        expect::answered_to(&format!("{by_node} {proto}"), &outcomes, by_node, &["far"], is_node)?;
     }
     Ok(())
 }
