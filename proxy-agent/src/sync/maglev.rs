@@ -77,6 +77,8 @@ impl Walk {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use proxy_common::abi::{Proto, Tuple};
+    use proxy_common::lb::spread;
     use std::net::{IpAddr, Ipv4Addr};
 
     fn endpoint(number: u32) -> (Addr, Port) {
@@ -131,6 +133,23 @@ mod tests {
                 let (moved, share) = (moved as f64 / table.len() as f64, 1.0 / f64::from(endpoints));
                 assert!(moved >= share * 0.95 && moved < share + 0.1, "{endpoints} without {gone}: {moved} moved");
             }
+        }
+    }
+
+    #[test]
+    fn s20_half_of_the_clients_stay_where_the_table_doubles() {
+        for endpoints in [10_u32, 20, 40, 163] {
+            let all: Vec<_> = (0..=endpoints).map(endpoint).collect();
+            let (before, after) = (fill(&all[..endpoints as usize]), fill(&all));
+            assert_eq!(after.len(), 2 * before.len());
+            let dst = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)).into();
+            let client = |number: u32| {
+                let src = IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + number)).into();
+                Tuple::new(src, Port::new(40_000), dst, Port::new(30_080), Proto::TCP)
+            };
+            let of = |table: &[u32], client: &Tuple| table[spread(client, table.len() as u32) as usize];
+            let stay = (0..20_000).map(client).filter(|client| of(&before, client) == of(&after, client)).count();
+            assert!(stay > 20_000 * 4 / 10, "{endpoints} and one more: {stay} of 20,000 stay");
         }
     }
 

@@ -69,11 +69,11 @@ pub fn select<E: Env>(env: &mut E, frontend: Frontend, client: Client, identity:
 
 #[inline(always)]
 fn draw<E: Env>(env: &mut E, range: SlotRange, flags: ServiceFlags, packet: Option<&Tuple>) -> Option<BackendId> {
-    let number = match packet {
-        Some(tuple) if flags.has(ServiceFlags::MAGLEV) => spread(tuple),
-        _ => env.random(),
+    let place = match packet {
+        Some(tuple) if flags.has(ServiceFlags::MAGLEV) => spread(tuple, range.count),
+        _ => scale(env.random(), range.count),
     };
-    env.slot(range.first.wrapping_add(scale(number, range.count)))
+    env.slot(range.first.wrapping_add(place))
 }
 
 /// The backend of the client's last new connection, if that is not longer ago than `milliseconds` and the backend is in the set
