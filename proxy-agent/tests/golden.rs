@@ -28,7 +28,7 @@ const CAPACITY: Capacity = Capacity {
     services: 512,
     frontends: 512,
     backends: 512,
-    slots: 2048,
+    slots: 16_384,
     descriptors: 1024,
     source_ranges: 512,
     flows: 0,
@@ -40,6 +40,9 @@ const CAPACITY: Capacity = Capacity {
 
 /// The node that the scripts run on.
 const NODE: &str = "node-1";
+
+/// Slots that are written one after the other are listed up to this many; a table of Maglev has a thousand.
+const LISTED: usize = 8;
 
 #[test]
 fn golden() {
@@ -115,8 +118,8 @@ impl World {
         }
         let lines = self.sync.maps().lines();
         let (now, later) = (&lines[before..at_once], &lines[at_once..]);
-        let line = if later.is_empty() { &[][..] } else { &["(grace period)".to_owned()] };
-        self.operations = [now, line, later].concat().iter().map(|line| format!("{line}\n")).collect();
+        let line = if later.is_empty() { "" } else { "(grace period)\n" };
+        self.operations = operations(now) + line + &operations(later);
         assert_eq!(in_maps(self.sync.maps().inner()), table(&self.control), "maps and table");
         changes
     }
@@ -270,6 +273,22 @@ fn changes(changes: &[Change]) -> String {
         Change::Remove(gone) => format!("remove {}\n", name(gone)),
     };
     changes.iter().map(line).collect()
+}
+
+/// Operations in the order in which they were issued; many slots in a row are counted by whom they name.
+fn operations(lines: &[String]) -> String {
+    let is_slot = |line: &String| line.starts_with("slot ");
+    let mut text = String::new();
+    for run in lines.chunk_by(|one, next| is_slot(one) && is_slot(next)) {
+        if run.len() <= LISTED {
+            text.extend(run.iter().map(|line| format!("{line}\n")));
+            continue;
+        }
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        run.iter().for_each(|line| *counts.entry(line).or_default() += 1);
+        text.extend(counts.iter().map(|(line, count)| format!("{count} times {line}\n")));
+    }
+    text
 }
 
 fn unserved(control: &Control) -> String {

@@ -178,7 +178,9 @@ fn describe(descriptor: &Descriptor) -> String {
     let local = if local { format!(", Local {}", descriptor.local.count) } else { String::new() };
     let sources = if descriptor.sources == RangeSet::NONE { "" } else { ", source ranges" };
     let maglev = if descriptor.flags.has(ServiceFlags::MAGLEV) { ", Maglev" } else { "" };
-    format!("descriptor: Cluster {}{local}{maglev}{sources}", descriptor.cluster.count)
+    let affinity =
+        if descriptor.affinity == 0 { String::new() } else { format!(", affinity {} s", descriptor.affinity / 1000) };
+    format!("descriptor: Cluster {}{local}{maglev}{affinity}{sources}", descriptor.cluster.count)
 }
 
 fn prefix(range: &SourceRange) -> String {
