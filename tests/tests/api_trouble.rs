@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
+use sluice_tests::controlplane::Etcd;
 use sluice_tests::controlplane::world::{self, LIMIT, NODE_PORT, POD_PORT, World};
 use sluice_tests::manifests::Service;
 use sluice_tests::{Agent, Family, Proto, Traffic, cluster_ip, wait};
@@ -16,9 +17,10 @@ fn other(number: u16) -> SocketAddr {
     SocketAddr::new(cluster_ip(Family::V4, number), 80)
 }
 
-/// A world whose Service has both pods, and connections to it that must not notice anything.
+/// A world whose Service has both pods, with agents that log much, and connections to it that must not notice anything.
 fn served(test: &str) -> Result<(World, Vec<Traffic>)> {
-    let world = World::start(test)?;
+    let mut world = World::without_agents(test, Etcd::Current)?;
+    world.launch(&world.plane.agent_kubeconfig(), &["-v"])?;
     world.serve_web()?;
     let loads = vec![
         world.client.load(world::load(other(10)))?,
@@ -94,7 +96,17 @@ fn an_etcd_that_was_compacted_meanwhile() -> Result<()> {
     }
     wait_connected(&world, true)?;
     world.wait_for_answers(&["far", "near"])?;
+    world.agents.iter().try_for_each(listed_afresh)?;
     world::lost_nothing(loads)
+}
+
+/// The server had forgotten what the agent saw last, and the agent has found nothing wrong with that.
+fn listed_afresh(agent: &Agent) -> Result<()> {
+    let log = agent.log();
+    let of_it: Vec<&str> = log.lines().filter(|line| line.contains("too old")).collect();
+    let silent = |line: &&str| line.contains("DEBUG") && line.contains("listing afresh");
+    ensure!(!of_it.is_empty() && of_it.iter().all(silent), "{of_it:#?} in\n{}", agent.log_tail(30));
+    Ok(())
 }
 
 fn signal(world: &World, signal: Signal) -> Result<()> {

@@ -140,19 +140,18 @@ impl Api {
             if lasted >= LASTING {
                 (backoff, failures) = (Backoff::default(), Row::default());
             }
-            let remedy = match outcome {
+            let (remedy, in_a_row) = match outcome {
                 Outcome::Closed => return End::Closed,
                 Outcome::Over if lasted >= LASTING => continue,
-                Outcome::Over => Remedy::Retry,
-                Outcome::Failed(failure) => fail(known, &failure, events).await,
+                Outcome::Over => failures.count(Remedy::Retry),
+                Outcome::Failed(failure) => fail(known, &failure, &mut failures, events).await,
             };
-            let in_a_row = failures.count(remedy);
             let pause = match remedy {
                 Remedy::Page => continue,
                 Remedy::Renew => return End::Renew,
                 Remedy::Rarely if in_a_row >= NO_ACCIDENT => shortened(RARELY),
                 Remedy::Absent => shortened(VERY_RARELY),
-                Remedy::Reach | Remedy::Retry | Remedy::List | Remedy::Rarely => backoff.next(),
+                Remedy::Reach | Remedy::Retry | Remedy::List | Remedy::Relist | Remedy::Rarely => backoff.next(),
             };
             if !wait(events, pause).await {
                 return End::Closed;
@@ -211,10 +210,10 @@ struct Row {
 }
 
 impl Row {
-    /// With one failure more; how many there are.
-    fn count(&mut self, remedy: Remedy) -> u32 {
+    /// With a failure more that has this remedy; how many there are.
+    fn count(&mut self, remedy: Remedy) -> (Remedy, u32) {
         self.length = if self.last.replace(remedy) == Some(remedy) { self.length + 1 } else { 1 };
-        self.length
+        (remedy, self.length)
     }
 }
 
@@ -251,11 +250,12 @@ fn gather<K: Resource + Into<Object>>(
     }
 }
 
-/// Says what is wrong, unless nobody need know, and tells what to do.
-async fn fail(known: &mut Known, failure: &Failure, events: &Events) -> Remedy {
+/// Says what is wrong, unless nobody need know, and tells what to do and how often in a row it was done.
+async fn fail(known: &mut Known, failure: &Failure, failures: &mut Row, events: &Events) -> (Remedy, u32) {
     let subject = Subject::Watch(known.kind());
     let (trouble, remedy) = diagnose(known.kind(), &known.start(), failure);
     known.failed(failure);
+    let counted @ (_, in_a_row) = failures.count(remedy);
     match remedy {
         Remedy::Page => {
             tracing::debug!(kind = %known.kind(), "the API server does not stream lists: {failure}");
@@ -268,15 +268,19 @@ async fn fail(known: &mut Known, failure: &Failure, events: &Events) -> Remedy {
             }
             say(events, said).await;
         }
-        Remedy::Reach | Remedy::Retry | Remedy::List | Remedy::Renew | Remedy::Rarely => {
-            if remedy == Remedy::List {
+        Remedy::Relist if in_a_row < NO_ACCIDENT => {
+            tracing::debug!(kind = %known.kind(), "listing afresh: {failure}");
+            known.forget_version();
+        }
+        Remedy::Reach | Remedy::Retry | Remedy::List | Remedy::Relist | Remedy::Renew | Remedy::Rarely => {
+            if matches!(remedy, Remedy::List | Remedy::Relist) {
                 known.forget_version();
             }
             known.troubled = true;
             say(events, vec![Event::Trouble(subject, trouble.into())]).await;
         }
     }
-    remedy
+    counted
 }
 
 async fn say(events: &Events, batch: Vec<Event>) {

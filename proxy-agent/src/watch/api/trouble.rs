@@ -15,6 +15,8 @@ pub enum Remedy {
     Reach,
     /// Wait, then list afresh: the version that was reached is of no use to the server.
     List,
+    /// The same, and no trouble unless it happens several times in a row: servers forget versions after some minutes.
+    Relist,
     /// List page by page, at once: the server does not stream lists.
     Page,
     /// Read the credentials afresh.
@@ -47,6 +49,7 @@ fn refused(kind: Kind, start: &Start, status: &Status) -> (ApiTrouble, Remedy) {
         401 => (ApiTrouble::Unauthorized { what, error }, Remedy::Renew),
         403 if !kind.is_vital() => (ApiTrouble::Forbidden { what, error }, Remedy::Rarely),
         403 => (ApiTrouble::Forbidden { what, error }, Remedy::Retry),
+        410 if matches!(start, Start::Resumed(_)) => (ApiTrouble::Refused { what, error }, Remedy::Relist),
         404 if !kind.is_vital() => (ApiTrouble::Refused { what, error }, Remedy::Absent),
         429 | 503 | 504 => (ApiTrouble::Refused { what, error }, Remedy::Retry),
         // 422 without the feature gate (and before Kubernetes 1.27), 500 over an etcd that can't tell its progress.

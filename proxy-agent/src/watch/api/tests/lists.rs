@@ -32,16 +32,83 @@ async fn lists_then_watches_with_the_selectors_of_s1() {
 async fn after_410_what_vanished_is_deleted_and_nothing_before() {
     let mut rig = Rig::new(|server| ["a", "b"].into_iter().for_each(|name| server.set(name, 1))).await;
     rig.kubeconfig("one");
-    rig.until(|rig| rig.synced.len() == ALL && !rig.server.lock().unwrap().watchers.is_empty()).await;
+    rig.until(watched).await;
     rig.tell(|server| {
+        server.torn = Some(500);
         server.end_watches(410, "Expired");
         server.delete("a");
         server.set("c", 1);
     });
     rig.until(|rig| !rig.troubles.is_empty()).await;
     assert_eq!(rig.in_force(), [("a", 1), ("b", 1)]);
+    rig.tell(|server| server.torn = None);
     rig.until(|rig| rig.synced[&Kind::Service] == 2 && rig.troubles.is_empty()).await;
     assert_eq!(rig.in_force(), [("b", 1), ("c", 1)]);
+}
+
+/// How a server says that it has forgotten what came after a version.
+#[derive(Clone, Copy, Debug)]
+enum Forgets {
+    /// With the status of its answer.
+    Answering,
+    /// With an event of a watch that it serves.
+    Streaming,
+}
+
+#[tokio::test]
+async fn a_version_that_the_server_has_forgotten_is_no_trouble() {
+    for (streams, forgets) in [
+        (Streams::Refused, Forgets::Answering),
+        (Streams::Refused, Forgets::Streaming),
+        (Streams::Served, Forgets::Answering),
+        (Streams::Served, Forgets::Streaming),
+    ] {
+        let mut rig = rig(streams).await;
+        rig.until(watched).await;
+        rig.tell(|server| {
+            match forgets {
+                Forgets::Answering => {
+                    server.expired = 1;
+                    server.watchers.clear();
+                }
+                Forgets::Streaming => server.end_watches(410, "Expired"),
+            }
+            server.delete("a");
+            server.set("c", 1);
+        });
+        rig.until(|rig| rig.synced[&Kind::Service] == 2).await;
+        assert_eq!(rig.in_force(), [("b", 1), ("c", 1)], "{forgets:?}: the difference takes effect");
+        assert_eq!(rig.listings[&Kind::Service] == Listing::Streamed, streams == Streams::Served);
+        rig.until(watched).await;
+        rig.tell(|server| server.set("b", 2));
+        rig.until(|rig| rig.in_force() == [("b", 2), ("c", 1)]).await;
+        assert_eq!(rig.complaints, [""; 0], "{forgets:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_forgets_its_own_lists_again_and_again_is_a_trouble() {
+    let mut rig = Rig::new(|server| {
+        server.expired = usize::MAX;
+        server.set("a", 1);
+    })
+    .await;
+    rig.kubeconfig("one");
+    rig.until(|rig| rig.troubles.contains_key("watch of Services")).await;
+    assert!(rig.trouble().starts_with("the API server can't serve services"), "{}", rig.trouble());
+    assert_eq!(rig.ask(|server| server.resumed), 8, "so often is no accident");
+    assert_eq!(rig.in_force(), [("a", 1)]);
+    rig.tell(|server| server.expired = 0);
+    rig.until(watched).await;
+}
+
+#[tokio::test]
+async fn a_list_that_is_answered_with_410_is_a_trouble() {
+    let mut rig = Rig::new(|server| server.refuse = Some(410)).await;
+    rig.kubeconfig("one");
+    rig.until(|rig| rig.troubles.contains_key("watch of Services")).await;
+    rig.tell(|server| server.refuse = None);
+    rig.until(watched).await;
 }
 
 /// A rig whose server does this with streamed lists, and has the Services a and b.
@@ -81,11 +148,10 @@ async fn a_server_that_refuses_to_stream_is_asked_for_pages_without_a_word() {
         rig.until(watched).await;
         assert_eq!(rig.in_force(), [("a", 1), ("b", 1)]);
         assert_eq!(rig.listings[&Kind::Service], Listing::Paged);
-        let recovered = rig.recovered;
         rig.tell(|server| server.end_watches(410, "Expired"));
         rig.until(|rig| rig.synced[&Kind::Service] == 2 && rig.troubles.is_empty()).await;
         assert_eq!(rig.ask(|server| server.streamed), 1, "it is not asked again");
-        assert!(rig.recovered <= recovered + 1, "refusing to stream is no trouble");
+        assert_eq!(rig.complaints, [""; 0], "refusing to stream is no trouble");
     }
 }
 
@@ -113,20 +179,6 @@ async fn a_streamed_list_that_is_cut_off_takes_nothing_away() {
     assert_eq!(rig.in_force(), [("a", 1), ("b", 1)], "what was programmed stays");
     rig.tell(|server| server.torn = None);
     rig.until(|rig| rig.in_force() == [("a", 1)] && rig.troubles.is_empty()).await;
-}
-
-#[tokio::test]
-async fn after_410_a_streamed_list_tells_what_vanished() {
-    let mut rig = rig(Streams::Served).await;
-    rig.until(watched).await;
-    rig.tell(|server| {
-        server.end_watches(410, "Expired");
-        server.delete("a");
-        server.set("c", 1);
-    });
-    rig.until(|rig| rig.synced[&Kind::Service] == 2 && rig.troubles.is_empty()).await;
-    assert_eq!(rig.in_force(), [("b", 1), ("c", 1)]);
-    assert_eq!(rig.listings[&Kind::Service], Listing::Streamed);
 }
 
 #[tokio::test]

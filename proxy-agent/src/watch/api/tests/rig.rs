@@ -4,7 +4,7 @@ use super::server::{Server, Shared, serve};
 use crate::watch::api::follow::Patience;
 use crate::watch::api::{Access, Api};
 use crate::watch::objects::{Kind, Object};
-use crate::watch::{Event, Listing, Source};
+use crate::watch::{Event, Listing, Source, Subject};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -29,6 +29,8 @@ pub struct Rig {
     pub ports: BTreeMap<String, i64>,
     pub cidrs: BTreeMap<String, String>,
     pub troubles: BTreeMap<String, String>,
+    /// All that was ever said of the watch of Services.
+    pub complaints: Vec<String>,
     pub synced: BTreeMap<Kind, usize>,
     pub listings: BTreeMap<Kind, Listing>,
     pub recovered: usize,
@@ -60,6 +62,7 @@ impl Rig {
             ports: BTreeMap::new(),
             cidrs: BTreeMap::new(),
             troubles: BTreeMap::new(),
+            complaints: Vec::new(),
             synced: BTreeMap::new(),
             listings: BTreeMap::new(),
             recovered: 0,
@@ -126,7 +129,12 @@ impl Rig {
             Event::Delete(_, name) => assert!(self.ports.remove(&*name.name).is_some(), "{name} is deleted once"),
             Event::Listed(kind, listing) => drop(self.listings.insert(kind, listing)),
             Event::Synced(kind) => *self.synced.entry(kind).or_default() += 1,
-            Event::Trouble(subject, trouble) => drop(self.troubles.insert(subject.to_string(), trouble.to_string())),
+            Event::Trouble(subject, trouble) => {
+                if subject == Subject::Watch(Kind::Service) {
+                    self.complaints.push(trouble.to_string());
+                }
+                self.troubles.insert(subject.to_string(), trouble.to_string());
+            }
             Event::Recovered(subject) => {
                 self.recovered += 1;
                 assert!(self.troubles.remove(&subject.to_string()).is_some(), "{subject} recovers once")

@@ -55,6 +55,8 @@ pub struct Server {
     pub streamed: usize,
     /// Requests for watches of Services that go on from somewhere.
     pub resumed: usize,
+    /// How many of the next of them are told that what they know is too old.
+    pub expired: usize,
 }
 
 pub type Shared = Arc<Mutex<Server>>;
@@ -112,6 +114,10 @@ impl Server {
             self.stream_list(path)
         } else if query.contains("watch=true") {
             self.resumed += usize::from(services);
+            if services && self.expired > 0 {
+                self.expired -= 1;
+                return status(410);
+            }
             stream(self.watcher(path))
         } else {
             self.list(path, query)
