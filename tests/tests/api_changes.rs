@@ -54,8 +54,7 @@ fn s1_s2_s12_s13_labels_and_types_take_effect_live() -> Result<()> {
     for family in Family::BOTH {
         world::wait_for(&world.client, service_ip(family), &["far", "near"]).context("a ClusterIP alone")?;
     }
-    let gone = || http::get(outside.netns(), world.cluster.node(0).at(Family::V4, check), "/").err();
-    wait::until(LIMIT, "S50: the health check to close", gone)?;
+    world::wait_refused(outside, world.cluster.node(0).at(Family::V4, check)).context("S50: a health check that is closed")?;
 
     plane.patch_service("web", &json!({"spec": {"type": "ExternalName", "externalName": "example.org"}}))?;
     let forgotten = |agent: &sluice_tests::Agent| {

@@ -1,4 +1,4 @@
-//! The Node object changes while agents follow it: its zone, podCIDRs and addresses, a deletion that waits for a finalizer, a
+//! The Node object comes late, or changes while agents follow it: its zone, podCIDRs and addresses, a deletion that waits for a finalizer, a
 //! Node that is gone and comes back, and the taint of the cluster autoscaler; each step seen by real connections.
 
 use std::net::{IpAddr, SocketAddr};
@@ -10,7 +10,7 @@ use sluice_tests::cluster::{gateway_ip, pod_cidr};
 use sluice_tests::controlplane::Etcd;
 use sluice_tests::controlplane::world::{self, LIMIT, NODE_PORT, World};
 use sluice_tests::traffic::Probe;
-use sluice_tests::{Agent, Family, Proto, cluster_ip, wait};
+use sluice_tests::{Agent, Family, Host, Proto, cluster_ip, wait};
 
 const NODE: &str = "node1";
 const OTHER: [&str; 2] = ["192.168.50.211", "fd00:50::211"];
@@ -28,6 +28,36 @@ fn s51_s54_a_node_that_changes_goes_and_comes_back() -> Result<()> {
     the_node_goes_and_comes_back(&world)?;
     the_autoscaler_wants_it(&world)?;
     world::lost_nothing(loads)
+}
+
+#[test]
+fn s39_s54_a_node_object_that_comes_late() -> Result<()> {
+    let mut world = World::without_agents("api-node-late", Etcd::Current)?;
+    let own = Family::BOTH.map(|family| world.cluster.node(0).ip(family));
+    let other = other_addresses(&world)?;
+    world.plane.remove_node(NODE)?;
+    world.begin(&world.plane.agent_kubeconfig(), &[])?;
+    world.plane.add_service(&World::service())?;
+    // The slice controller leaves out pods of nodes that it does not know.
+    world.plane.add_pod(&World::pods(&world.pod_ips())[1])?;
+    for (served, refused) in [(&other[..], &own[..]), (&own, &other)] {
+        prefer(world.cluster.node(0), served)?;
+        at_addresses(&world, served, refused, "far").context("S39: the sources that default routes prefer")?;
+    }
+    eligible(&world.agents[0], false).context("S51: a node without an object")?;
+    world.plane.add_node(NODE, &[&other[..], &own].concat())?;
+    at_addresses(&world, &other, &own, "far").context("S39, S54: the addresses of an object that came late")?;
+    eligible(&world.agents[0], true)
+}
+
+/// Connections that leave the node by its default routes have these addresses.
+fn prefer(node: &Host, sources: &[IpAddr]) -> Result<()> {
+    sources.iter().try_for_each(|source| {
+        let family = if source.is_ipv4() { "-4" } else { "-6" };
+        let route = node.run("ip", &[family, "route", "show", "default"])?;
+        let gateway = route.split(' ').nth(2).context("no gateway")?;
+        node.netns().ip(&format!("route replace default via {gateway} dev eth0 src {source}"))
+    })
 }
 
 /// Two zones with a node and a pod each, and a Service whose slices have the hints that the slice controller gave them. It
@@ -68,21 +98,27 @@ fn pod_cidrs_come(world: &World) -> Result<()> {
 
 /// NodePorts are served at the first address of each family.
 fn the_primary_address_changes(world: &World) -> Result<()> {
-    let node = world.cluster.node(0);
-    let (own, other) = (Family::BOTH.map(|family| node.ip(family)), OTHER.map(IpAddr::from_str));
-    let other = other.into_iter().collect::<Result<Vec<_>, _>>()?;
-    other.iter().try_for_each(|ip| node.netns().ip(&format!("addr add {ip} dev eth0")))?;
-    at_addresses(world, &own, &other).context("S39: addresses that the Node object lacks")?;
+    let own = Family::BOTH.map(|family| world.cluster.node(0).ip(family));
+    let other = other_addresses(world)?;
+    at_addresses(world, &own, &other, "near").context("S39: addresses that the Node object lacks")?;
     world.plane.set_node_addresses(NODE, &[&other[..], &own].concat())?;
-    at_addresses(world, &other, &own).context("S39, S54: InternalIPs that come first")?;
+    at_addresses(world, &other, &own, "near").context("S39, S54: InternalIPs that come first")?;
     world.plane.set_node_addresses(NODE, &own)?;
-    at_addresses(world, &own, &other).context("S39, S54: InternalIPs that went")
+    at_addresses(world, &own, &other, "near").context("S39, S54: InternalIPs that went")
 }
 
-/// Waits until the NodePort is served at these addresses and not at those.
-fn at_addresses(world: &World, served: &[IpAddr], refused: &[IpAddr]) -> Result<()> {
+/// Gives node 0 one address more of each family.
+fn other_addresses(world: &World) -> Result<[IpAddr; 2]> {
+    let lines = OTHER.map(|ip| format!("addr add {ip} dev eth0{}\n", if ip.contains(':') { " nodad" } else { "" }));
+    world.cluster.node(0).netns().ip(&lines.concat())?;
+    let [v4, v6] = OTHER.map(IpAddr::from_str);
+    Ok([v4?, v6?])
+}
+
+/// Waits until the NodePort is served at these addresses, by this pod alone, and not at those.
+fn at_addresses(world: &World, served: &[IpAddr], refused: &[IpAddr], by: &str) -> Result<()> {
     let (outside, at) = (world.cluster.outside(), |ip: &IpAddr| SocketAddr::new(*ip, NODE_PORT));
-    served.iter().try_for_each(|ip| world::wait_for(outside, at(ip), &["near"]))?;
+    served.iter().try_for_each(|ip| world::wait_for(outside, at(ip), &[by]))?;
     refused.iter().try_for_each(|ip| world::wait_refused(outside, at(ip)))
 }
 

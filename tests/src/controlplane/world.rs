@@ -61,13 +61,18 @@ impl World {
 
     /// Starts an agent on each node, with these credentials and further flags, and waits until they are healthy.
     pub fn launch(&mut self, kubeconfig: &Path, extra: &[&str]) -> Result<()> {
+        self.begin(kubeconfig, extra)?;
+        self.agents.iter_mut().try_for_each(Agent::wait_healthy)
+    }
+
+    /// The same, and returns at once.
+    pub fn begin(&mut self, kubeconfig: &Path, extra: &[&str]) -> Result<()> {
         let source = ["--kubeconfig", &kubeconfig.display().to_string()];
         let nodes = 0..self.cluster.nodes().len();
         self.agents = nodes.map(|node| Agent::with_source(&self.cluster, node, &source, extra)).collect();
         let capabilities = self.plane.agent_capabilities()?;
         self.agents.iter_mut().for_each(|agent| agent.limit_capabilities(&capabilities));
-        self.agents.iter_mut().try_for_each(Agent::launch)?;
-        self.agents.iter_mut().try_for_each(Agent::wait_healthy)
+        self.agents.iter_mut().try_for_each(Agent::launch)
     }
 
     /// Creates the Service with both pods, and waits until they answer on every way.
@@ -148,7 +153,7 @@ pub fn lost_nothing(loads: Vec<Traffic>) -> Result<()> {
     Ok(())
 }
 
-/// Nobody listens on a NodePort (S14): without its Service the node itself refuses.
+/// Nobody listens on a NodePort (S14): without its Service the node itself refuses, as it does where a server has ended.
 pub fn wait_refused(from: &Host, to: SocketAddr) -> Result<()> {
     let refused = || {
         let outcome = from.dial(Proto::Tcp, to).ok()?;
