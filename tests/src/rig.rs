@@ -1,4 +1,4 @@
-//! What one test owns on the machine, all named after it: namespaces and a cgroup `sluice-<test>…`, pins below
+//! What one test owns on the machine, all named after it: namespaces `sluice-<test>_…`, a cgroup `sluice-<test>`, pins below
 //! `/sys/fs/bpf/sluice-test-<test>`, files in `/tmp/sluice-<test>`, reports of its agents in `/run/sluice`.
 //!
 //! Invariant: all of it is gone when the rig is dropped, when the process panics, and when the process is killed by any
@@ -57,9 +57,9 @@ impl Rig {
         &self.test
     }
 
-    /// Makes the namespace `sluice-<test>-<role>`.
+    /// Makes the namespace `sluice-<test>_<role>`: no other test's name goes on like that.
     pub fn netns(&self, role: &str) -> Result<Netns> {
-        Netns::create(&format!("sluice-{}-{role}", self.test))
+        Netns::create(&format!("sluice-{}_{role}", self.test))
     }
 
     /// The cgroup folder of the test.
@@ -97,7 +97,7 @@ impl Drop for Rig {
 
 /// Removes all that a rig of this name owns, whoever made it. What is already gone is no error.
 pub fn reap(test: &str) -> Result<()> {
-    let prefix = format!("sluice-{test}-");
+    let prefix = format!("sluice-{test}_");
     let netns: Vec<String> = names(Path::new("/run/netns")).into_iter().filter(|name| name.starts_with(&prefix)).collect();
     cgroup::remove_named(&format!("sluice-{test}"))?;
     for name in &netns {

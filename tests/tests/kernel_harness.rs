@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sluice_tests::traffic::{Close, Held, HeldReport, Load, LoadReport, Probe, Target, TargetReport, Traffic, Unconnected};
-use sluice_tests::{Cluster, Family, Host, PodNetwork, Proto, Spec, cgroup, wait};
+use sluice_tests::{Cluster, Family, Host, PodNetwork, Proto, Rig, Spec, cgroup, wait};
 
 const PORT: u16 = 8080;
 /// When a load that shows no change is given up.
@@ -131,12 +131,21 @@ fn a_killed_run_leaves_nothing_behind() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_rig_leaves_another_alone_whose_name_begins_with_its_own() -> Result<()> {
+    let (short, long) = (Rig::new("harness-name")?, Rig::new("harness-name-longer")?);
+    let netns = long.netns("a")?;
+    drop(short);
+    ensure!(netns.path().exists(), "{} is gone", netns.name());
+    Ok(())
+}
+
 /// What is on the machine of the victim's: namespaces, and its cgroup.
 fn remains() -> Vec<PathBuf> {
     let folders =
         [PathBuf::from("/run/netns"), cgroup::mount().unwrap_or_default(), PathBuf::from("/sys/fs/bpf"), env::temp_dir()];
     let entries = folders.iter().filter_map(|folder| folder.read_dir().ok()).flatten().flatten().map(|entry| entry.path());
-    let names = ["sluice-harness-victim-", "sluice-test-harness-victim"];
+    let names = ["sluice-harness-victim_", "sluice-test-harness-victim"];
     let is_of_victim = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         name == "sluice-harness-victim" || names.iter().any(|prefix| name.starts_with(prefix))
