@@ -175,7 +175,8 @@ fn eligible(agent: &Agent, wanted: bool) -> Result<()> {
         let status = if wanted { 200 } else { 503 };
         (page.status == status && told["nodeEligible"] == wanted && told["healthy"] == true).then_some(())
     };
-    wait::until(LIMIT, &format!("/healthz to say that the node is eligible: {wanted}"), known)?;
+    wait::until(LIMIT, &format!("/healthz to say that the node is eligible: {wanted}"), known)
+        .with_context(|| format!("{:?}\n{}", agent.healthz(), agent.log_tail(10)))?;
     let page = agent.livez()?;
     ensure!(page.status == 200 && !page.body.contains("nodeEligible"), "/livez answers {}: {}", page.status, page.body);
     Ok(())
