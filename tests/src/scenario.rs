@@ -147,10 +147,11 @@ impl Scenario {
         self.cluster.node(node).at(family, target.node_port())
     }
 
-    /// All that clients may dial: the ClusterIP of every Service, and its NodePort on both nodes.
+    /// All that clients may dial: the ClusterIP of every Service, at any port (0), and its NodePort on both nodes.
     pub fn frontends(&self) -> Vec<SocketAddr> {
         let of = |target: Target, family| {
-            [target.cluster_ip(family), self.node_port(0, target, family), self.node_port(1, target, family)]
+            let cluster_ip = SocketAddr::new(target.cluster_ip(family).ip(), 0);
+            [cluster_ip, self.node_port(0, target, family), self.node_port(1, target, family)]
         };
         Target::ALL.into_iter().flat_map(|target| Family::BOTH.map(|family| of(target, family))).flatten().collect()
     }

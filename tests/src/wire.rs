@@ -36,7 +36,7 @@ impl Wire {
         self.0.iter().try_for_each(|(host, capture)| capture.expect_sound().with_context(|| format!("received by {host}")))
     }
 
-    /// Fails if a packet of any host names one of these: somebody was translated by a packet.
+    /// Fails if a packet of any host names one of these, by any port where it is 0: somebody was translated by a packet.
     pub fn expect_none_named(&self, addresses: &[SocketAddr]) -> Result<()> {
         self.0.iter().try_for_each(|(host, capture)| {
             let packets = capture.naming(addresses);
@@ -45,10 +45,11 @@ impl Wire {
         })
     }
 
-    /// Fails unless packets for this address and port left a host.
-    pub fn expect_sent(&self, host: &Host, proto: Proto, to: SocketAddr) -> Result<()> {
-        ensure!(self.of(host)?.sent_to(proto, to) > 0, "no packet for {to} {proto} left {}", host.name());
-        Ok(())
+    /// Fails unless packets for this address and port left a host; how many.
+    pub fn expect_sent(&self, host: &Host, proto: Proto, to: SocketAddr) -> Result<u64> {
+        let packets = self.of(host)?.sent_to(proto, to);
+        ensure!(packets > 0, "no packet for {to} {proto} left {}", host.name());
+        Ok(packets)
     }
 
     /// Fails unless packets for this address and port came to a host.

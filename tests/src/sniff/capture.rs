@@ -104,9 +104,10 @@ impl Capture {
         self.count(|ends| !ends.sent && ends.is(proto) && ends.destination == to)
     }
 
-    /// How many packets name one of these, whatever their direction.
+    /// How many packets name one of these, whatever their direction; port 0 stands for all ports.
     pub fn naming(&self, addresses: &[SocketAddr]) -> u64 {
-        self.count(|ends| addresses.contains(&ends.source) || addresses.contains(&ends.destination))
+        let is_named = |end: SocketAddr| addresses.iter().any(|to| to.ip() == end.ip() && [0, end.port()].contains(&to.port()));
+        self.count(|ends| is_named(ends.source) || is_named(ends.destination))
     }
 
     fn count(&self, wanted: impl Fn(&Ends) -> bool) -> u64 {
