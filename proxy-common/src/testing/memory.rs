@@ -1,6 +1,6 @@
 //! The body of [`Env`] over plain memory: every table is a field, and so are clock, random numbers and the kernel's answers.
 
-use super::Route;
+use super::route::{Route, stays_on_link};
 use crate::abi::{
     Addr, AddressFlags, Affinity, AffinityKey, Backend, BackendFlags, BackendId, BackendState, Cidr, Config, Descriptor,
     DeviceFlags, Flow, FlowRoom, Frontend, FrontendKey, Generation, INTEREST_FRONTEND, INTEREST_NODE, Masquerade, NextHop,
@@ -316,8 +316,11 @@ impl Env for Memory {
         self.cursor
     }
 
-    fn route(&mut self, (_, dst): (&Addr, &Addr), _device: u32, hop: &mut NextHop) -> Option<Addr> {
+    fn route(&mut self, (src, dst): (&Addr, &Addr), _device: u32, hop: &mut NextHop) -> Option<Addr> {
         self.route_queries += 1;
+        if stays_on_link(src) || stays_on_link(dst) {
+            return None;
+        }
         let (answer, source) = self.routes.iter().find(|route| route.to.contains(dst))?.answer(dst, self.config.epoch)?;
         *hop = answer;
         Some(source)

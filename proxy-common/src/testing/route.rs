@@ -1,6 +1,7 @@
 //! Routes as a test lays them out: the first one that covers a destination answers for the kernel.
 
 use crate::abi::{Addr, Cidr, NextHop};
+use core::net::IpAddr;
 
 /// A route, and what the kernel knows of its neighbour.
 #[derive(Clone, Debug)]
@@ -59,5 +60,14 @@ impl Route {
         let family = if gateway.is_v4() { 2 } else { 10 };
         let hop = NextHop { gateway, device: way.device, epoch, link: bytemuck::cast(way.link), family };
         Some((hop, way.source))
+    }
+}
+
+/// Whether the kernel forwards no packet from or to an IPv6 address (`rt6_need_strict` in bpf_ipv6_fib_lookup): multicast, of the link,
+/// loopback.
+pub(super) fn stays_on_link(addr: &Addr) -> bool {
+    match IpAddr::from(*addr) {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(v6) => v6.is_multicast() || v6.is_unicast_link_local() || v6.is_loopback(),
     }
 }

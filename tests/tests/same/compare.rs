@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 use proxy_agent::maps::NodeMaps;
-use proxy_common::abi::{Cidr, DeviceFlags, Hook, Masquerade, Proto, Reason, SERVICE_CIDRS};
+use proxy_common::abi::{Cidr, DeviceFlags, Hook, Masquerade, ProgramState, Proto, Reason, SERVICE_CIDRS};
 use proxy_common::lb::{Class, FlowTable};
 use proxy_common::testing::Memory;
 use sluice_tests::{Family, Rig};
@@ -141,6 +141,10 @@ impl Run {
             ran.outcome.action,
             ran.outcome.bytes
         );
+        let state = ProgramState { cursor: self.native.cursor, draws: self.native.draws };
+        let loaded = self.kernel.state()?;
+        // A choice that differs is often seen only many packets later.
+        ensure!(state == loaded, "native {:?}, {state:?}; loaded {loaded:?}", insight.reason);
         let (packets, bytes) = self.counters.entry((place.hook, insight.reason)).or_default();
         (*packets, *bytes) = (*packets + 1, *bytes + frame.len() as u64);
         *self.packets.entry(*program).or_default() += 1;

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use aya::Ebpf;
-use aya::maps::{Array, HashMap as Map, MapData};
+use aya::maps::{Array, HashMap as Map, MapData, PerCpuArray};
 use aya::programs::{Program as Loaded, TestRun, TestRunOptions, TestRunResult};
 use nix::time::{ClockId, clock_gettime};
 use proxy_agent::attach::bpffs;
 use proxy_agent::maps::{Capacity, KernelMaps, LoadOptions, NodeMaps, Reader, load};
-use proxy_common::abi::{Affinity, AffinityKey, Flow, FlowRoom, Hook, Reason, Tuple};
+use proxy_common::abi::{Affinity, AffinityKey, Flow, FlowRoom, Hook, ProgramState, Reason, Tuple};
 use proxy_common::lb::{Class, FlowTable};
 
 use super::complete;
@@ -28,6 +28,7 @@ pub struct Kernel {
     flows: HashMap<FlowTable, Flows>,
     rooms: Array<MapData, [u64; size_of::<FlowRoom>() / 8]>,
     clients: Clients,
+    states: PerCpuArray<MapData, [u32; size_of::<ProgramState>() / 4]>,
     out: Vec<u8>,
     checksums: Checksums,
 }
@@ -97,7 +98,8 @@ impl Kernel {
         }
         let rooms = Array::try_from(object.take_map("FLOW_ROOM").context("no map FLOW_ROOM")?)?;
         let clients = Map::try_from(object.take_map("AFFINITY").context("no map AFFINITY")?)?;
-        Ok((Self { object, pins: pins.to_owned(), flows, rooms, clients, out: vec![0; 1024], checksums }, tables))
+        let states = PerCpuArray::try_from(object.take_map("PROGRAM_STATE").context("no map PROGRAM_STATE")?)?;
+        Ok((Self { object, pins: pins.to_owned(), flows, rooms, clients, states, out: vec![0; 1024], checksums }, tables))
     }
 
     /// The tables of the node.
@@ -190,6 +192,16 @@ impl Kernel {
             }
         }
         Ok(all)
+    }
+
+    /// PROGRAM_STATE of the CPU that all packets are run on: no other has counted anything.
+    pub fn state(&self) -> Result<ProgramState> {
+        let mut sum = ProgramState::default();
+        for state in self.states.get(&0, 0)?.iter() {
+            let state: ProgramState = bytemuck::cast(*state);
+            (sum.cursor, sum.draws) = (sum.cursor + state.cursor, sum.draws + state.draws);
+        }
+        Ok(sum)
     }
 
     /// AFFINITY.
