@@ -31,6 +31,11 @@ pub struct WantedService {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Age(i64);
 
+impl Age {
+    /// Of what was found in the tables, before a list says when it was created: older than all.
+    pub const UNKNOWN: Self = Self(i64::MIN);
+}
+
 impl From<Option<i64>> for Age {
     fn from(created: Option<i64>) -> Self {
         Self(created.unwrap_or(i64::MAX))

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 pub enum MapError {
     /// No entry is free.
     #[error(
-        "table {map} is full ({capacity} entries): what it holds stays in force; remove Services or endpoints, or run `sluice \
+        "table {map} is full ({capacity} entries): the oldest Services have its room; remove Services or endpoints, or run `sluice \
          cleanup` and start the agent with larger tables"
     )]
     Full {

@@ -12,7 +12,7 @@ use super::space::Space;
 use super::write;
 use crate::keys::KeyMap;
 use crate::maps::{Capacity, MapError, Maps, Partial, Read};
-use crate::table::PortName;
+use crate::table::{Age, PortName};
 use bytemuck::Zeroable;
 use proxy_common::abi::{
     BackendId, BackendState, Descriptor, Frontend, FrontendKey, Generation, RangeSet, ServiceFlags, ServiceId, ServiceName,
@@ -58,7 +58,8 @@ impl<M: Maps> Sync<M> {
         let backends = claims.services.values().map(|service| service.backends.len()).sum();
         let adopted = Adopted { services: claims.services.len(), backends, damaged };
         let services = claims.services;
-        Ok((Self { maps, space, services, frontends, retired, rejected: BTreeMap::new() }, adopted))
+        let rejected = BTreeMap::new();
+        Ok((Self { maps, space, services, frontends, retired, rejected, promised: None, crowded: false }, adopted))
     }
 }
 
@@ -102,8 +103,8 @@ impl Claims {
         self.ids.insert(id);
         self.sources.extend((descriptor.sources != RangeSet::NONE).then_some(descriptor.sources));
         self.descriptors[index as usize] = true;
-        self.services
-            .insert(name.into(), Service { id, frontends: Vec::new(), backends, force: InForce { index, descriptor } });
+        let force = InForce { index, descriptor };
+        self.services.insert(name.into(), Service { id, age: Age::UNKNOWN, frontends: Vec::new(), backends, force });
         true
     }
 

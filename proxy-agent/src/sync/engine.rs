@@ -3,6 +3,7 @@
 
 use super::frontends::{Failure, Frontends};
 use super::plan::{self, Plan, Service};
+use super::precedence::Promise;
 use super::report::{Applied, ChangeKind, Rejection, ServiceChange};
 use super::retire::{Retired, Retirements};
 use super::space::Space;
@@ -22,7 +23,15 @@ pub struct Sync<M> {
     pub(super) frontends: Frontends,
     pub(super) retired: Retirements,
     pub(super) rejected: BTreeMap<PortName, (Change, MapError)>,
+    /// For whom room is kept.
+    pub(super) promised: Option<Promise>,
+    /// Whether a table refused something since room was last made.
+    pub(super) crowded: bool,
 }
+
+/// How often a batch tries again what was rejected: once for room that it gave up, and for each that others had to leave. What
+/// is still left then is tried with the next.
+const PASSES: usize = 8;
 
 /// What a batch of changes has in hand.
 #[derive(Default)]
@@ -44,8 +53,13 @@ impl<M: Maps> Sync<M> {
     /// Brings changes into the tables. Of several to one service port the last counts.
     pub fn apply(&mut self, changes: Vec<Change>) -> Applied {
         let mut applied = Applied::default();
-        let freed_frontends = self.round(changes, &mut applied);
-        if freed_frontends && !self.rejected.is_empty() {
+        let mut freed_frontends = self.round(changes, &mut applied);
+        for _ in 0..PASSES {
+            freed_frontends |= self.make_way(&mut applied);
+            if !freed_frontends || self.rejected.is_empty() {
+                break;
+            }
+            freed_frontends = false;
             self.round(self.rejected_changes(), &mut applied);
         }
         applied.rejected.retain(|rejection| self.rejected.contains_key(&rejection.name));
@@ -125,7 +139,7 @@ impl<M: Maps> Sync<M> {
     }
 
     /// One pass over `changes`. Says whether FRONTENDS has room that it had not before.
-    fn round(&mut self, changes: Vec<Change>, applied: &mut Applied) -> bool {
+    pub(super) fn round(&mut self, changes: Vec<Change>, applied: &mut Applied) -> bool {
         let mut round = self.prepare(changes, applied);
         self.write_sources(&mut round, applied);
         let closed = self.close(&mut round, applied);
@@ -157,11 +171,19 @@ impl<M: Maps> Sync<M> {
                         round.goes.extend(service.frontends.iter().map(|key| (*key, service.id)));
                         round.removals.push((name, service.id));
                     }
-                    None => drop(self.rejected.remove(&name)),
+                    None => {
+                        self.rejected.remove(&name);
+                        self.keep_promise(&name);
+                    }
                 },
                 Change::Set(mut wanted) => match self.plan(sorted(&mut wanted), &mut entries) {
                     Ok(plan) => self.step(plan, wanted, &mut round),
-                    Err(error) => self.reject(Change::Set(wanted), error, applied),
+                    Err(error) => {
+                        if let Some(held) = self.services.get_mut(&wanted.name) {
+                            held.age = wanted.age;
+                        }
+                        self.reject(Change::Set(wanted), error, applied);
+                    }
                 },
             }
         }
@@ -172,14 +194,22 @@ impl<M: Maps> Sync<M> {
     fn plan(&mut self, wanted: &WantedService, entries: &mut usize) -> Result<Plan, MapError> {
         let held = self.services.get(&wanted.name);
         if held.is_some() {
-            return plan::plan(&mut self.space, held, wanted);
+            let plan = plan::plan(&mut self.space, held, wanted)?;
+            *entries += self.frontends.absent(&wanted.frontends);
+            self.keep_promise(&wanted.name);
+            return Ok(plan);
         }
-        let more = *entries + self.frontends.absent(&wanted.frontends);
-        if more > self.space.capacity.frontends as usize {
+        if let Some(map) = self.is_kept_from(wanted) {
+            return Err(self.space.full(map));
+        }
+        let absent = self.frontends.absent(&wanted.frontends);
+        let more = *entries + absent;
+        if absent > 0 && more > self.space.capacity.frontends as usize {
             return Err(self.space.full(MapName::Frontends));
         }
         let plan = plan::plan(&mut self.space, None, wanted)?;
         *entries = more;
+        self.keep_promise(&wanted.name);
         Ok(plan)
     }
 
@@ -205,6 +235,7 @@ impl<M: Maps> Sync<M> {
         applied.changes.reserve(round.steps.len() + round.removals.len());
         let failed: HashMap<ServiceId, MapError> = failures.iter().map(|(_, id, error)| (*id, *error)).collect();
         for Step { wanted, plan, change } in round.steps {
+            let age = wanted.age;
             let mut frontends: Vec<FrontendKey> = wanted.frontends.iter().map(|(key, _)| *key).collect();
             if let Some(error) = failed.get(&plan.id) {
                 frontends.extend(failures.iter().filter(|(_, id, _)| *id == plan.id).map(|(key, _, _)| *key));
@@ -215,7 +246,7 @@ impl<M: Maps> Sync<M> {
                 self.rejected.remove(&wanted.name);
             }
             if let Some(force) = plan.flip.or(plan.before) {
-                self.services.insert(change.name.clone(), Service { id: plan.id, frontends, backends: plan.after, force });
+                self.services.insert(change.name.clone(), Service { id: plan.id, age, frontends, backends: plan.after, force });
             }
             applied.changes.extend(change.is_any().then_some(change));
         }
@@ -229,6 +260,7 @@ impl<M: Maps> Sync<M> {
 
     pub(super) fn reject(&mut self, change: Change, error: MapError, applied: &mut Applied) {
         let name = name_of(&change).clone();
+        self.crowded |= matches!(error, MapError::Full { .. });
         if self.rejected.insert(name.clone(), (change, error)).is_none() {
             applied.rejected.push(Rejection { name, error });
         }

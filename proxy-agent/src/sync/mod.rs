@@ -11,6 +11,7 @@ mod frontends;
 mod ids;
 mod maglev;
 mod plan;
+mod precedence;
 mod range_sets;
 mod ranges;
 mod release;

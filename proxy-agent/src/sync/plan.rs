@@ -6,7 +6,7 @@ use super::ranges::{self, Block};
 use super::report::{ChangeKind, ServiceChange};
 use super::space::Space;
 use crate::maps::MapError;
-use crate::table::{PortName, WantedBackend, WantedService};
+use crate::table::{Age, PortName, WantedBackend, WantedService};
 use proxy_common::abi::{
     Addr, Backend, BackendFlags, BackendId, BackendState, Descriptor, FrontendKey, Generation, Port, RangeSet, ServiceFlags,
     ServiceId, SlotRange,
@@ -16,6 +16,7 @@ use proxy_common::abi::{
 #[derive(Clone, Debug)]
 pub struct Service {
     pub id: ServiceId,
+    pub age: Age,
     /// What of it stands in FRONTENDS, sorted.
     pub frontends: Vec<FrontendKey>,
     /// Sorted by address and port.

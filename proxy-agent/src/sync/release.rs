@@ -17,17 +17,17 @@ impl<M: Maps> Sync<M> {
                 }
                 Retired::Descriptor(index) => {
                     self.maps.set_descriptor(index, Descriptor::default());
-                    self.space.descriptors.give(index);
+                    self.space.give(retired);
                 }
                 Retired::Slots((first, order)) => {
                     (first..first + (1 << order)).for_each(|slot| self.maps.set_slot(slot, BackendId::default()));
-                    self.space.slots.give((first, order));
+                    self.space.give(retired);
                 }
                 Retired::Sources(set) => self.release_sources(set),
                 Retired::Backend(id) => {
                     self.maps.set_backend_state(id, BackendState::default());
                     self.maps.set_backend(id, Backend::zeroed());
-                    self.space.backends.give(id.0);
+                    self.space.give(retired);
                 }
             }
         }

@@ -83,6 +83,12 @@ impl Retirements {
         self.open.iter().filter_map(|retired| if let Retired::Service(id) = retired { Some(id.0) } else { None })
     }
 
+    /// All that waits.
+    pub fn all(&self) -> impl Iterator<Item = Retired> {
+        let waiting = self.waiting.iter().map(|(_, batch)| batch);
+        waiting.chain([&self.open, &self.put_off]).flatten().copied()
+    }
+
     /// How much waits.
     pub fn len(&self) -> usize {
         self.open.len() + self.put_off.len() + self.waiting.iter().map(|(_, batch)| batch.len()).sum::<usize>()

@@ -3,6 +3,7 @@
 use super::ids::Ids;
 use super::range_sets::RangeSets;
 use super::ranges::{Block, Ranges};
+use super::retire::Retired;
 use crate::maps::{Capacity, MapError, MapName};
 use ipnet::IpNet;
 use proxy_common::abi::{BackendId, Generation, RangeSet, ServiceId};
@@ -61,6 +62,17 @@ impl Space {
     fn next_generation(&mut self) -> Generation {
         self.generation = self.generation.checked_add(1).unwrap_or(1);
         Generation(self.generation)
+    }
+
+    /// Something that no program can see is free again; what it held must be out of the tables.
+    pub fn give(&mut self, retired: Retired) {
+        match retired {
+            Retired::Service(id) => self.services.give(id.0),
+            Retired::Descriptor(index) => self.descriptors.give(index),
+            Retired::Slots(block) => self.slots.give(block),
+            Retired::Sources(set) => self.sources.give(set),
+            Retired::Backend(id) => self.backends.give(id.0),
+        }
     }
 
     /// The error that says that `map` is full.
