@@ -162,6 +162,7 @@ impl<M: Maps> Sync<M> {
 
     /// Plans all changes, each with the space it needs, before anything is written.
     fn prepare(&mut self, changes: Vec<Change>, applied: &mut Applied) -> Round {
+        self.review_promise(&changes);
         let mut round = Round { steps: Vec::with_capacity(changes.len()), ..Round::default() };
         let mut entries = self.frontends.len();
         for change in last_of_each(changes) {
@@ -171,19 +172,11 @@ impl<M: Maps> Sync<M> {
                         round.goes.extend(service.frontends.iter().map(|key| (*key, service.id)));
                         round.removals.push((name, service.id));
                     }
-                    None => {
-                        self.rejected.remove(&name);
-                        self.keep_promise(&name);
-                    }
+                    None => drop(self.rejected.remove(&name)),
                 },
                 Change::Set(mut wanted) => match self.plan(sorted(&mut wanted), &mut entries) {
                     Ok(plan) => self.step(plan, wanted, &mut round),
-                    Err(error) => {
-                        if let Some(held) = self.services.get_mut(&wanted.name) {
-                            held.age = wanted.age;
-                        }
-                        self.reject(Change::Set(wanted), error, applied);
-                    }
+                    Err(error) => self.reject(Change::Set(wanted), error, applied),
                 },
             }
         }
@@ -261,6 +254,9 @@ impl<M: Maps> Sync<M> {
     pub(super) fn reject(&mut self, change: Change, error: MapError, applied: &mut Applied) {
         let name = name_of(&change).clone();
         self.crowded |= matches!(error, MapError::Full { .. });
+        if let (Change::Set(wanted), Some(held)) = (&change, self.services.get_mut(&name)) {
+            held.age = wanted.age;
+        }
         if self.rejected.insert(name.clone(), (change, error)).is_none() {
             applied.rejected.push(Rejection { name, error });
         }

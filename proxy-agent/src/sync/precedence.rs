@@ -9,20 +9,28 @@ use super::plan::{self, Service};
 use super::report::Applied;
 use super::retire::Retired;
 use super::space::Space;
-use crate::maps::{MapError, MapName, Maps, net};
+use crate::maps::{GraceToken, MapError, MapName, Maps, net};
 use crate::table::{Age, Change, PortName, WantedBackend, WantedService};
 use proxy_common::abi::{Descriptor, RangeSet};
 
-/// The service port for which room has been made, or will come back by itself. Until it has it, no newer one may take any.
+/// The service port for which room has been made, or will come back by itself. Until it has it, no newer one may come in.
 #[derive(Clone, Debug)]
 pub struct Promise {
+    waiting: Waiting,
+    /// The grace period that brings the room back.
+    due: GraceToken,
+}
+
+/// A service port that a table refuses.
+#[derive(Clone, Debug)]
+struct Waiting {
     age: Age,
     name: PortName,
     map: MapName,
 }
 
-/// How many of those that wait are looked at in one pass: each costs a trial or two.
-const LOOK: usize = 64;
+/// How many of those that wait are looked at in one pass: each costs some trials.
+const LOOK: usize = 16;
 
 /// A service port in the tables.
 type Standing<'a> = (&'a PortName, &'a Service);
@@ -37,59 +45,70 @@ struct Trial {
 impl<M: Maps> Sync<M> {
     /// The table that lacks room for an older one, which a new service port must wait for.
     pub(super) fn is_kept_from(&self, wanted: &WantedService) -> Option<MapName> {
-        let promise = self.promised.as_ref()?;
-        ((promise.age, &promise.name) < (wanted.age, &wanted.name)).then_some(promise.map)
+        let Promise { waiting, .. } = self.promised.as_ref()?;
+        ((waiting.age, &waiting.name) < (wanted.age, &wanted.name)).then_some(waiting.map)
     }
 
     /// A service port needs no room any more.
     pub(super) fn keep_promise(&mut self, name: &PortName) {
-        self.promised.take_if(|promise| promise.name == *name);
+        self.promised.take_if(|promise| promise.waiting.name == *name);
     }
 
-    /// If an older service port waits for room that newer ones hold, takes these out, the newest first. Says whether FRONTENDS has
-    /// room that it had not before.
+    /// A promise to one that goes, or that is another of the same name, is void.
+    pub(super) fn review_promise(&mut self, changes: &[Change]) {
+        let Some(Promise { waiting, .. }) = &self.promised else { return };
+        let is_void = changes.iter().any(|change| match change {
+            Change::Set(wanted) => wanted.name == waiting.name && wanted.age != waiting.age,
+            Change::Remove(name) => *name == waiting.name,
+        });
+        self.promised.take_if(|_| is_void);
+    }
+
+    /// If an older service port waits for room that newer ones hold, takes these out, the newest first. Says whether there may be room
+    /// for others now.
     pub(super) fn make_way(&mut self, applied: &mut Applied) -> bool {
         if !std::mem::take(&mut self.crowded) || self.promise_stands() {
             return false;
         }
-        self.promised = None;
-        let Some((promise, names)) = self.first_served() else { return false };
-        let error = self.space.full(promise.map);
-        self.promised = Some(promise);
-        self.evict(names, error, applied)
+        let is_broken = self.promised.take().is_some();
+        let Some((waiting, names)) = self.first_served() else { return is_broken };
+        let freed = self.evict(names, self.space.full(waiting.map), applied);
+        self.promised = Some(Promise { waiting, due: self.retired.due() });
+        freed
     }
 
     /// The oldest that can have what it waits for, and who must go for it.
-    fn first_served(&self) -> Option<(Promise, Vec<PortName>)> {
+    fn first_served(&self) -> Option<(Waiting, Vec<PortName>)> {
         let waiting = self.waiting();
         let oldest = waiting.first()?;
         let is_newer = |name: &PortName, service: &Service| (service.age, name) > (oldest.age, &oldest.name);
         let mut newest: Vec<Standing<'_>> = self.services.iter().filter(|(name, service)| is_newer(name, service)).collect();
         newest.sort_by(|a, b| (b.1.age, b.0).cmp(&(a.1.age, a.0)));
         let now = Trial::of(self);
-        let way = |promise: Promise| Some((self.in_the_way_of(&promise, &now, &newest)?, promise));
-        waiting.into_iter().take(LOOK).find_map(way).map(|(names, promise)| (promise, names))
+        let served = |one: &Waiting| Some((one.clone(), self.in_the_way_of(one, &now, &newest)?));
+        waiting.iter().take(LOOK).find_map(served)
     }
 
     fn promise_stands(&self) -> bool {
-        let waits =
-            |promise: &Promise| matches!(self.rejected.get(&promise.name), Some((Change::Set(_), MapError::Full { .. })));
-        self.promised.as_ref().is_some_and(waits) && self.retired.len() > 0
+        self.promised.as_ref().is_some_and(|Promise { waiting, due }| {
+            let refused = self.rejected.get(&waiting.name);
+            matches!(refused, Some((Change::Set(_), MapError::Full { .. }))) && !self.retired.has_ended(*due)
+        })
     }
 
     /// Those that wait for room and are older than some that stand, the oldest first.
-    fn waiting(&self) -> Vec<Promise> {
+    fn waiting(&self) -> Vec<Waiting> {
         let newest = self.services.iter().map(|(name, service)| (service.age, name)).max();
-        let is_older = |promise: &Promise| newest.is_some_and(|newest| (promise.age, &promise.name) < newest);
-        let mut waiting: Vec<Promise> =
-            self.rejected.iter().filter_map(|(name, refused)| promise(name, refused)).filter(is_older).collect();
+        let is_older = |one: &Waiting| newest.is_some_and(|newest| (one.age, &one.name) < newest);
+        let mut waiting: Vec<Waiting> =
+            self.rejected.iter().filter_map(|(name, refused)| waits(name, refused)).filter(is_older).collect();
         waiting.sort_by(|a, b| (a.age, &a.name).cmp(&(b.age, &b.name)));
         waiting
     }
 
     /// The newest service ports, as few as make room for one that waits; none of them if only time is missing. `None` if there is no
     /// room for it even without them.
-    fn in_the_way_of(&self, waiting: &Promise, now: &Trial, newest: &[Standing<'_>]) -> Option<Vec<PortName>> {
+    fn in_the_way_of(&self, waiting: &Waiting, now: &Trial, newest: &[Standing<'_>]) -> Option<Vec<PortName>> {
         let Some((Change::Set(wanted), _)) = self.rejected.get(&waiting.name) else { return None };
         let now = &now.after(self, waiting);
         if now.clone().takes(self, wanted, waiting.map) {
@@ -157,9 +176,9 @@ impl<M: Maps> Sync<M> {
     }
 }
 
-fn promise(name: &PortName, refused: &(Change, MapError)) -> Option<Promise> {
+fn waits(name: &PortName, refused: &(Change, MapError)) -> Option<Waiting> {
     match refused {
-        (Change::Set(wanted), MapError::Full { map, .. }) => Some(Promise { age: wanted.age, name: name.clone(), map: *map }),
+        (Change::Set(wanted), MapError::Full { map, .. }) => Some(Waiting { age: wanted.age, name: name.clone(), map: *map }),
         _ => None,
     }
 }
@@ -186,7 +205,7 @@ impl Trial {
     }
 
     /// The same once older ones that stand, and wait for frontends, have what there is: they take one by one.
-    fn after<M: Maps>(&self, sync: &Sync<M>, waiting: &Promise) -> Self {
+    fn after<M: Maps>(&self, sync: &Sync<M>, waiting: &Waiting) -> Self {
         let older = sync.rejected.iter().filter_map(|(name, (change, _))| match change {
             Change::Set(wanted) if (wanted.age, name) < (waiting.age, &waiting.name) => Some(wanted),
             _ => None,

@@ -27,6 +27,7 @@ pub struct Retirements {
     put_off: Vec<Retired>,
     waiting: VecDeque<(GraceToken, Vec<Retired>)>,
     last: GraceToken,
+    ended: GraceToken,
 }
 
 impl Retirements {
@@ -71,6 +72,7 @@ impl Retirements {
 
     /// What no program can see any more, after the grace period of `token`.
     pub fn ended(&mut self, token: GraceToken) -> Vec<Retired> {
+        self.ended = self.ended.max(token);
         let mut free = Vec::new();
         while let Some((_, batch)) = self.waiting.pop_front_if(|(sealed, _)| *sealed <= token) {
             free.extend(batch);
@@ -81,6 +83,16 @@ impl Retirements {
     /// The services for which no grace period has begun.
     pub fn services(&self) -> impl Iterator<Item = u32> {
         self.open.iter().filter_map(|retired| if let Retired::Service(id) = retired { Some(id.0) } else { None })
+    }
+
+    /// The grace period after whose end all that was retired so far is free, but for what was put off.
+    pub const fn due(&self) -> GraceToken {
+        GraceToken(if self.open.is_empty() { self.last.0 } else { self.last.0 + 1 })
+    }
+
+    /// Whether a grace period has ended.
+    pub fn has_ended(&self, token: GraceToken) -> bool {
+        self.ended >= token
     }
 
     /// All that waits.

@@ -133,6 +133,26 @@ fn s9_a_promise_ends_with_the_one_it_was_made_to() {
     assert_eq!(room(&sync), (vec![], vec![(name(1), 3), (name(3), 3)]));
 }
 
+#[test]
+fn s9_a_promise_that_cannot_be_kept_keeps_nobody_out() {
+    let capacity = Capacity { backends: 8, ..ROOMY };
+    let promised = || {
+        let (mut sync, _) = Sync::adopt(MemoryMaps::new(capacity)).expect("memory does not fail");
+        sync.apply(vec![aged(1, Some(30), 3)]);
+        sync.apply(vec![aged(2, Some(10), 6), aged(3, None, 1)]);
+        assert_eq!(room(&sync), (vec![name(1), name(2), name(3)], vec![]));
+        sync
+    };
+    let mut sync = promised();
+    sync.apply(vec![aged(2, Some(10), 9)]);
+    end_grace(&mut sync);
+    assert_eq!(room(&sync), (vec![name(2)], vec![(name(1), 3), (name(3), 1)]), "it wants too much");
+    let mut sync = promised();
+    sync.apply(vec![Change::Remove(name(2)), aged(2, None, 6)]);
+    end_grace(&mut sync);
+    assert_eq!(room(&sync), (vec![name(2)], vec![(name(1), 3), (name(3), 1)]), "it is another now, and newer");
+}
+
 /// A Service with these source ranges.
 fn restricted(endpoints: u8, sources: &[u8]) -> Option<Claim> {
     claim(endpoints, &[3]).map(|claim| Claim { sources: Some(sources.iter().copied().collect()), ..claim })
