@@ -1,5 +1,5 @@
 //! [`Sync`]: what stands in the tables, and how a batch of changes gets there. Whatever does not fit is rejected alone: what the
-//! tables hold of it stays, and it is tried again when room comes back.
+//! tables hold of it stays, unless an older one needs the room, and it is tried again when room comes back.
 
 use super::frontends::{Failure, Frontends};
 use super::plan::{self, Plan, Service};
@@ -53,13 +53,13 @@ impl<M: Maps> Sync<M> {
     /// Brings changes into the tables. Of several to one service port the last counts.
     pub fn apply(&mut self, changes: Vec<Change>) -> Applied {
         let mut applied = Applied::default();
-        let mut freed_frontends = self.round(changes, &mut applied);
+        let mut freed = self.round(changes, &mut applied);
         for _ in 0..PASSES {
-            freed_frontends |= self.make_way(&mut applied);
-            if !freed_frontends || self.rejected.is_empty() {
+            freed |= self.make_way(&mut applied);
+            if !freed || self.rejected.is_empty() {
                 break;
             }
-            freed_frontends = false;
+            freed = false;
             self.round(self.rejected_changes(), &mut applied);
         }
         applied.rejected.retain(|rejection| self.rejected.contains_key(&rejection.name));

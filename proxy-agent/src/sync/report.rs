@@ -46,8 +46,8 @@ pub struct ServiceChange {
     pub chosen: usize,
 }
 
-/// A service port that could not be brought in line. What the tables held of it stays in force; it is tried again when room comes
-/// back.
+/// A service port that could not be brought in line. What the tables held of it stays in force, unless an older one needs the
+/// room; it is tried again when room comes back.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Rejection {
     /// Which one.
