@@ -77,6 +77,11 @@ fn loads_and_held_connections_report_what_happened() -> Result<()> {
     let report: HeldReport = held.finish()?;
     ensure!(report.opened == 20 && report.broken.is_empty() && report.unanswered == 0 && report.exchanges >= 20, "{report:?}");
 
+    // A flow of UDP begins with a datagram: ready means that each has asked.
+    let once = Held { targets: targets.clone(), count: 5, bind: None, interval_ms: 60_000, timeout_ms: 1000 };
+    let report: HeldReport = cluster.outside().hold(once)?.finish()?;
+    ensure!(report.opened == 20 && report.exchanges == 20, "{report:?}");
+
     let mut load = cluster.outside().load(Load { timeout_ms: 200, ..Load::new(targets, 50) })?;
     let each = |load: &mut Traffic, holds: fn(&TargetReport) -> bool| {
         let progress = load.progress();
