@@ -9,12 +9,13 @@ use crate::attach::cgroup::{self, Cgroup, CgroupError};
 use crate::attach::follow::{FollowError, Node};
 use crate::attach::links::{self, LinkError, Links};
 use crate::attach::netlink::{NetlinkError, Network};
+use crate::attach::ports::{self, Ports};
 use crate::attach::probe::{self, ProbeError};
 use crate::attach::sys::Pinned;
-use crate::attach::{ports, programs, sys};
+use crate::attach::{programs, sys};
 use crate::config::{Config, MasqueradeExternal, XdpMode};
 use crate::fault::Fault;
-use crate::maps::{self, Capacity, KernelMaps, LoadOptions, NodeMaps, PinError};
+use crate::maps::{self, Capacity, KernelMaps, LoadOptions, MapName, NodeMaps, PinError, Read};
 use crate::serve::report::{Publisher, RUN_DIR, ReportError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -81,11 +82,12 @@ pub async fn start(config: &Config, object: &[u8], fault: &Fault) -> Result<Inst
     }
     let options = LoadOptions {
         bpffs: &config.bpffs,
-        capacity: Capacity::for_this_machine(),
+        capacity: config.capacity,
         checksum_ipv6: probe::kernel_knows("BPF_F_IPV6"),
         seed: None,
     };
     let (tables, mut ebpf) = maps::load(object, &options)?;
+    say_kept(&config.capacity, &tables.capacity());
     fault.reach("maps");
     let programs = programs::load(&mut ebpf, &|name| wanted_program(config, name))?;
     drop(ebpf);
@@ -94,12 +96,30 @@ pub async fn start(config: &Config, object: &[u8], fault: &Fault) -> Result<Inst
     leave_other_namespace(&node_maps, &config.bpffs)?;
     let links = Links::new(bpffs::links(&config.bpffs), programs, cgroup);
     let network = Network::open().await?;
-    let mut node = Node::new(node_maps, Attachments::new(policy(config), links), config, ports::from_proc())?;
+    let mut node = Node::new(node_maps, Attachments::new(policy(config), links), config, masquerade_ports(config))?;
     node.write(network.facts())?;
     fault.reach("config");
     node.attach(&|link| fault.reach(link))?;
     fault.reach("links");
     Ok(Instance { maps: tables, node, network, publisher })
+}
+
+/// Tables that were there stay as large as they are: connections stand in them.
+fn say_kept(wanted: &Capacity, found: &Capacity) {
+    for map in MapName::ALL {
+        if let (Some(wanted), Some(found)) = (wanted.of(*map), found.of(*map))
+            && wanted != found
+        {
+            tracing::info!(
+                "table {map} keeps its {found} entries; it gets the {wanted} that it would have now when the node starts again, or \
+                 after `sluice cleanup`"
+            );
+        }
+    }
+}
+
+fn masquerade_ports(config: &Config) -> Ports {
+    if config.masquerade_ports.is_empty() { ports::from_proc() } else { ports::given(&config.masquerade_ports) }
 }
 
 /// What `sluice cleanup` took away.

@@ -181,10 +181,12 @@ impl std::fmt::Display for Delta {
 mod tests {
     use super::*;
     use crate::maps::{Capacity, MemoryMaps};
-    use crate::serve::health::{HEALTH_TIMEOUT, NodeState};
+    use crate::serve::health::NodeState;
     use crate::serve::metrics::{MapReading, ReadMaps};
     use crate::watch::files::parse;
     use crate::watch::objects::Kind;
+
+    const HEALTH_TIMEOUT: Duration = Duration::from_secs(60);
 
     struct NoMaps;
 

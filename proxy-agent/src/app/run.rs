@@ -12,13 +12,13 @@ use crate::control::Control;
 use crate::fault::Fault;
 use crate::lifecycle::{self, Instance};
 use crate::maps::{FLOW_TABLES, GracePeriods, GraceToken, KernelFlows, KernelMaps, MapError, Reader};
-use crate::serve::health::{HEALTH_TIMEOUT, Health, NodeState};
+use crate::serve::health::{Health, NodeState};
 use crate::serve::http::{self, Addresses, Listening, ServeError, Wanted};
 use crate::serve::metrics::Metrics;
 use crate::serve::node_port::HealthServers;
 use crate::serve::report::Publisher;
 use crate::state::NodeFacts;
-use crate::sync::{Sweeper, Swept, Sync, Timeouts};
+use crate::sync::{Sweeper, Swept, Sync};
 use crate::watch::objects::Kind;
 use crate::watch::{Event, Notice, Subject};
 use ipnet::IpNet;
@@ -114,7 +114,7 @@ impl App {
         let fresh = adopted.services == 0;
         let needs_node = !matches!(config.source, SourceConfig::Manifests(_));
         let unseen = if fresh && needs_node { NodeState::Missing } else { NodeState::Unwatched };
-        let health = Arc::new(Health::new(HEALTH_TIMEOUT, unseen));
+        let health = Arc::new(Health::new(config.health_timeout, unseen));
         if fresh {
             health.starting();
         }
@@ -384,7 +384,7 @@ fn sweep(config: &Config, metrics: Arc<Metrics>) -> Result<Sweeper, AppError> {
             .for_each(|(table, expired)| metrics.observe_expired(table.as_str(), u64::from(expired))),
         Err(error) => tracing::warn!("{error}"),
     };
-    Sweeper::start(KernelFlows::open(&config.bpffs)?, Timeouts::default(), report).map_err(AppError::Thread)
+    Sweeper::start(KernelFlows::open(&config.bpffs)?, config.flow_timeouts, report).map_err(AppError::Thread)
 }
 
 #[cfg(test)]

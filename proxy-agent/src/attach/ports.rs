@@ -28,17 +28,25 @@ pub fn from_proc() -> Ports {
     choose(ephemeral, &parse_list(&read("ip_local_reserved_ports")))
 }
 
+/// These ports, whoever else may hand them out; sockets are looked for where the node hands out the same.
+pub fn given(wanted: &[RangeInclusive<u16>]) -> Ports {
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let ephemeral = parse_pair(&text).unwrap_or(32768..=60999);
+    let overlaps = wanted.iter().any(|range| range.start() <= ephemeral.end() && ephemeral.start() <= range.end());
+    Ports { check_sockets: overlaps, ..collect(|port| wanted.iter().any(|range| range.contains(port))) }
+}
+
 /// All ports from 1024 up, outside the ephemeral range, the NodePorts and the reserved ones; too few of these, inside the
 /// ephemeral range too.
 pub fn choose(ephemeral: RangeInclusive<u16>, reserved: &[RangeInclusive<u16>]) -> Ports {
-    let taken = |port: &u16| NODE_PORTS.contains(port) || reserved.iter().any(|range| range.contains(port));
+    let taken = |port: &u16| *port < FIRST || NODE_PORTS.contains(port) || reserved.iter().any(|range| range.contains(port));
     let apart = collect(|port| !taken(port) && !ephemeral.contains(port));
     if apart.count >= ENOUGH { apart } else { Ports { check_sockets: true, ..collect(|port| !taken(port)) } }
 }
 
 fn collect(free: impl Fn(&u16) -> bool) -> Ports {
     let mut found: Vec<PortRange> = Vec::new();
-    for port in (FIRST..=u16::MAX).filter(free) {
+    for port in (1..=u16::MAX).filter(free) {
         match found.last_mut() {
             Some(last) if u32::from(last.first) + u32::from(last.count) == u32::from(port) => last.count += 1,
             _ => found.push(PortRange { first: port, count: 1 }),
@@ -101,6 +109,13 @@ mod tests {
         let ports = choose(32768..=60999, &reserved);
         assert_eq!(ranges(ports).len(), PORT_RANGES);
         assert!(ports.count > ENOUGH);
+    }
+
+    #[test]
+    fn what_is_given_is_taken() {
+        let ports = given(&[61_000..=61_999, 500..=599]);
+        assert_eq!((ranges(ports), ports.count, ports.check_sockets), (vec![(500, 100), (61_000, 1000)], 1100, false));
+        assert!(given(&[40_000..=40_001]).check_sockets, "sockets of the node get these too");
     }
 
     #[test]

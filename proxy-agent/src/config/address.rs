@@ -3,15 +3,16 @@
 use super::error::{ConfigError, Setting};
 use super::settings::{ClusterCidrs, NodePortAddresses};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use proxy_common::abi::SERVICE_CIDRS;
+use proxy_common::abi::{PORT_RANGES, SERVICE_CIDRS};
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 
 const CIDR: &str = "a CIDR such as 10.244.0.0/16 or fd00:10:244::/56";
 
-/// An IP alone gets the port; everything else stays as it is.
+/// An IP alone, without brackets, gets the port; everything else stays as it is.
 pub fn with_port(text: &str, port: u16) -> String {
-    let bare = text.trim().trim_matches(['[', ']']);
-    crate::state::parse_ip(bare).map_or_else(|| text.trim().to_owned(), |ip| SocketAddr::new(ip, port).to_string())
+    let bare = text.trim();
+    crate::state::parse_ip(bare).map_or_else(|| bare.to_owned(), |ip| SocketAddr::new(ip, port).to_string())
 }
 
 /// `IP:PORT`; nothing means not to listen.
@@ -20,8 +21,10 @@ pub fn bind(setting: Setting, text: &str) -> Result<Option<SocketAddr>, ConfigEr
         return Ok(None);
     }
     let address = text.rsplit_once(':').and_then(|(ip, port)| {
-        let ip = ip.strip_prefix('[').and_then(|ip| ip.strip_suffix(']')).unwrap_or(ip);
-        Some(SocketAddr::new(crate::state::parse_ip(ip)?, port.parse().ok().filter(|port| *port != 0)?))
+        let bracketed = ip.strip_prefix('[').and_then(|ip| ip.strip_suffix(']'));
+        // Without brackets nobody knows where an IPv6 address ends.
+        let ip = crate::state::parse_ip(bracketed.unwrap_or(ip)).filter(|ip| ip.is_ipv6() == bracketed.is_some())?;
+        Some(SocketAddr::new(ip, port.parse().ok().filter(|port| *port != 0)?))
     });
     address.map(Some).ok_or_else(|| invalid(setting, text, "IP:PORT such as 0.0.0.0:10256 or [::]:10256"))
 }
@@ -48,6 +51,20 @@ pub fn cluster_cidrs(setting: Setting, text: &str) -> Result<ClusterCidrs, Confi
         }
     }
     Ok(found)
+}
+
+/// `FIRST-LAST,…` of ports.
+pub fn ports(setting: &Setting, items: &[String]) -> Result<Vec<RangeInclusive<u16>>, ConfigError> {
+    const PORTS: &str = "at most 8 ranges FIRST-LAST of ports from 1 to 65535, such as 40000-49999";
+    if items.len() > PORT_RANGES {
+        return Err(invalid(setting.clone(), &items.join(","), PORTS));
+    }
+    let range = |item: &String| {
+        let (first, last) = item.trim().split_once('-')?;
+        Some(first.parse().ok()?..=last.parse().ok()?)
+            .filter(|range: &RangeInclusive<u16>| *range.start() > 0 && !range.is_empty())
+    };
+    items.iter().map(|item| range(item).ok_or_else(|| invalid(setting.clone(), item, PORTS))).collect()
 }
 
 /// CIDRs, as many as programs have room for.

@@ -71,6 +71,17 @@ pub struct RunArgs {
     /// How endpoints of Services are chosen that name no algorithm: at random, or by client, on every node alike [default: random]
     #[arg(long, value_enum)]
     pub algorithm: Option<Algorithm>,
+    /// Ports that sources are translated to [default: those from 1024 up that neither NodePorts nor sockets of the node get]
+    #[arg(long, value_name = "FIRST-LAST,...", value_delimiter = ',')]
+    pub masquerade_ports: Option<Vec<String>>,
+    /// How long flows outlive their last packet, as NAME=DURATION: tcp-embryonic, tcp-established, tcp-closed, tcp-reset,
+    /// udp-unanswered, udp-answered, udp-exchanged
+    #[arg(long, value_name = "NAME=DURATION,...", value_delimiter = ',')]
+    pub flow_timeouts: Option<Vec<String>>,
+    /// How many entries tables have, as NAME=NUMBER: services, frontends, backends, slots, descriptors, source-ranges, flows,
+    /// udp-flows, udp-peers [default: by this machine's memory]
+    #[arg(long, value_name = "NAME=NUMBER,...", value_delimiter = ',')]
+    pub table_entries: Option<Vec<String>>,
     /// Format of the log [default: text]
     #[arg(long, value_enum)]
     pub log_format: Option<LogFormat>,

@@ -70,6 +70,8 @@ fn kube_proxy(given: &Fields, filled: &Fields, config: &Config) -> Vec<Row> {
     rows.push(row("bindAddress", &file.bind_address));
     rows.push(row("healthzBindAddress", &file.healthz_bind_address));
     rows.push(row("metricsBindAddress", &file.metrics_bind_address));
+    let (period, value) = filled.sync_period();
+    rows.push(row(period, &value.to_string()));
     rows.push(row("bindAddressHardFail", &file.bind_address_hard_fail.to_string()));
     rows
 }
@@ -105,6 +107,13 @@ fn own(given: &Fields, filled: &Fields) -> Vec<Row> {
     rows.push(row("devices", before.devices.is_some(), devices.unwrap_or("found out".into())));
     rows.push(row("xdp", before.xdp.is_some(), word(json(&after.xdp))));
     rows.push(row("algorithm", before.algorithm.is_some(), word(json(&after.algorithm))));
+    let list = |items: &Option<Vec<String>>| items.as_ref().map(|items| items.join(", ")).filter(|text| !text.is_empty());
+    let ports = list(&after.masquerade_ports).unwrap_or("found out".into());
+    rows.push(row("masqueradePorts", before.masquerade_ports.is_some(), ports));
+    let timeouts = list(&after.flow_timeouts).unwrap_or("built in".into());
+    rows.push(row("flowTimeouts", before.flow_timeouts.is_some(), timeouts));
+    let entries = list(&after.table_entries).unwrap_or("by memory".into());
+    rows.push(row("tableEntries", before.table_entries.is_some(), entries));
     rows.push(row("logFormat", before.log_format.is_some(), word(json(&after.log_format))));
     rows
 }

@@ -158,6 +158,8 @@ fields! {
 fields! {
     /// `conntrack`.
     pub struct Conntrack {
+        #[serde(skip_serializing)]
+        max "max": Option<i32>,
         max_per_core "maxPerCore": Option<i32>,
         min "min": Option<i32>,
         tcp_established_timeout "tcpEstablishedTimeout": Option<GoDuration>,

@@ -26,7 +26,7 @@ const REASONS: [(&str, &str); 19] = [
     ("winkernel.", "this is not Windows"),
     ("windowsRunAsService", "this is not Windows"),
     ("conntrack.", "no Service uses connection tracking"),
-    ("clientConnection.", "all requests are three watches"),
+    ("clientConnection.", "all requests are four watches, and Events"),
     ("clusterCIDR", "detectLocalMode is not ClusterCIDR"),
     ("detectLocal.", "detectLocalMode is another"),
     ("featureGates.", "no feature depends on it"),
@@ -58,7 +58,7 @@ fn is_acted_on(fields: &Fields, field: &str) -> bool {
         "detectLocal.bridgeInterface" => local("BridgeInterface"),
         "detectLocal.interfaceNamePrefix" => local("InterfaceNamePrefix"),
         "logging.format" => true,
-        field if field == fields.masquerade_all().0 => true,
+        field if field == fields.masquerade_all().0 || field == fields.sync_period().0 => true,
         field => ACTED_ON.contains(&field),
     }
 }

@@ -15,6 +15,7 @@ mod file;
 mod hostname;
 mod kube_proxy;
 mod meaning;
+mod named;
 mod overrule;
 mod quantity;
 mod resolve;

@@ -4,6 +4,7 @@ use super::args::RunArgs;
 use super::error::Setting;
 use super::file::File;
 use super::kube_proxy::KubeProxyConfiguration;
+use super::quantity::GoDuration;
 use super::sluice::SluiceConfiguration;
 use std::collections::BTreeMap;
 
@@ -62,6 +63,15 @@ impl Fields {
         }
     }
 
+    /// The field that holds syncPeriod, which depends on the mode.
+    pub fn sync_period(&self) -> (&'static str, GoDuration) {
+        match self.kube_proxy.mode.as_str() {
+            "ipvs" => ("ipvs.syncPeriod", self.kube_proxy.ipvs.sync_period),
+            "nftables" => ("nftables.syncPeriod", self.kube_proxy.nftables.sync_period),
+            _ => ("iptables.syncPeriod", self.kube_proxy.iptables.sync_period),
+        }
+    }
+
     fn overrule_kube_proxy(&mut self, args: &RunArgs) {
         let text = |path: &std::path::PathBuf| path.to_string_lossy().into_owned();
         let all = self.masquerade_all().0;
@@ -100,6 +110,9 @@ impl Fields {
         let external = args.masquerade_external.map(Some);
         over(by, "masqueradeExternal", "masquerade-external", &external, &mut own.masquerade_external);
         over(by, "algorithm", "algorithm", &args.algorithm.map(Some), &mut own.algorithm);
+        over(by, "masqueradePorts", "masquerade-ports", &args.masquerade_ports.clone().map(Some), &mut own.masquerade_ports);
+        over(by, "flowTimeouts", "flow-timeouts", &args.flow_timeouts.clone().map(Some), &mut own.flow_timeouts);
+        over(by, "tableEntries", "table-entries", &args.table_entries.clone().map(Some), &mut own.table_entries);
         over(by, "logFormat", "log-format", &args.log_format.map(Some), &mut own.log_format);
     }
 }

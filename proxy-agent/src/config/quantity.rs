@@ -3,6 +3,8 @@
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::{Serialize, Serializer};
 use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
 
 /// A duration such as `1h2m3.5s`, in nanoseconds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -15,6 +17,19 @@ impl GoDuration {
     /// So many seconds.
     pub const fn from_secs(seconds: u32) -> Self {
         Self(seconds as i128 * 1_000_000_000)
+    }
+
+    /// The same; nothing if it is negative.
+    pub fn to_duration(self) -> Duration {
+        Duration::from_nanos(u64::try_from(self.0.max(0)).unwrap_or(u64::MAX))
+    }
+}
+
+impl FromStr for GoDuration {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        parse_duration(text).ok_or(())
     }
 }
 

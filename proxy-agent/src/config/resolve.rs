@@ -1,6 +1,6 @@
 //! Flags and file into one validated configuration.
 
-use super::address::{bind, cluster_cidrs, invalid, ip, master, node_port_addresses, service_cidrs};
+use super::address::{bind, cluster_cidrs, invalid, ip, master, node_port_addresses, ports, service_cidrs};
 use super::args::{LogFormat, MasqueradeExternal, RunArgs};
 use super::defaults;
 use super::effective::Effective;
@@ -8,6 +8,7 @@ use super::error::ConfigError;
 use super::file::{self, File};
 use super::hostname;
 use super::meaning;
+use super::named;
 use super::overrule::Fields;
 use super::settings::{ClusterCidrs, Config, DEFAULT_BPFFS, Detector, Loaded, NodePortAddresses, Note, SourceConfig};
 use super::validate;
@@ -46,6 +47,9 @@ fn own_defaults(fields: &mut Fields) {
     own.bpffs.get_or_insert_with(|| DEFAULT_BPFFS.into());
     own.devices.get_or_insert_default();
     own.service_cidrs.get_or_insert_default();
+    own.masquerade_ports.get_or_insert_default();
+    own.flow_timeouts.get_or_insert_default();
+    own.table_entries.get_or_insert_default();
     own.xdp.get_or_insert_default();
     own.masquerade_external.get_or_insert(always);
     own.algorithm.get_or_insert_default();
@@ -71,6 +75,10 @@ fn config(args: &RunArgs, fields: &Fields, host: &str) -> Result<Config, ConfigE
         devices: devices.map_err(|error| ConfigError::Device { setting: fields.own("devices"), error })?,
         xdp: own.xdp.unwrap_or_default(),
         algorithm: own.algorithm.unwrap_or_default(),
+        masquerade_ports: ports(&fields.own("masqueradePorts"), own.masquerade_ports.as_deref().unwrap_or_default())?,
+        flow_timeouts: named::timeouts(&fields.own("flowTimeouts"), own.flow_timeouts.as_deref().unwrap_or_default())?,
+        capacity: named::capacity(&fields.own("tableEntries"), own.table_entries.as_deref().unwrap_or_default())?,
+        health_timeout: 2 * fields.sync_period().1.to_duration(),
         healthz: bind(fields.setting("healthzBindAddress"), &file.healthz_bind_address)?,
         metrics: bind(fields.setting("metricsBindAddress"), &file.metrics_bind_address)?,
         bind_hard_fail: file.bind_address_hard_fail,

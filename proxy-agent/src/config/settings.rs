@@ -3,10 +3,14 @@
 use super::args::{Algorithm, LogFormat, MasqueradeExternal, XdpMode};
 use super::effective::Effective;
 use crate::attach::rules::DeviceRule;
+use crate::maps::Capacity;
+use crate::sync::Timeouts;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// `bpffs` if it is not given.
 pub const DEFAULT_BPFFS: &str = "/sys/fs/bpf/sluice";
@@ -40,6 +44,14 @@ pub struct Config {
     pub xdp: XdpMode,
     /// How endpoints of Services are chosen that name no algorithm (S20).
     pub algorithm: Algorithm,
+    /// Ports that sources are translated to; none = those that nobody else on the node hands out.
+    pub masquerade_ports: Vec<RangeInclusive<u16>>,
+    /// How long flows outlive their last packet.
+    pub flow_timeouts: Timeouts,
+    /// How many entries new tables have.
+    pub capacity: Capacity,
+    /// How long a change may wait before the agent counts as unhealthy (S52).
+    pub health_timeout: Duration,
     /// Where /healthz and /livez are served, if anywhere.
     pub healthz: Option<SocketAddr>,
     /// Where /metrics, /configz and /proxyMode are served, if anywhere.

@@ -35,6 +35,12 @@ pub struct SluiceConfiguration {
     pub masquerade_external: Option<MasqueradeExternal>,
     /// How endpoints of Services are chosen that name no algorithm (S20).
     pub algorithm: Option<Algorithm>,
+    /// Ports that sources are translated to.
+    pub masquerade_ports: Option<Vec<String>>,
+    /// How long flows outlive their last packet.
+    pub flow_timeouts: Option<Vec<String>>,
+    /// How many entries tables have.
+    pub table_entries: Option<Vec<String>>,
     /// Format of the log.
     pub log_format: Option<LogFormat>,
 }

@@ -41,19 +41,32 @@ impl Capacity {
     pub fn for_memory(memory: u64) -> Self {
         let entries = memory / MEMORY_PER_ENTRY;
         let flows = entries.clamp(16 << 10, 512 << 10) as u32;
-        Self {
+        let sizes = Self {
             services: 65_536,
             frontends: entries.clamp(FRONTENDS[0], FRONTENDS[1]) as u32,
             backends: 524_288,
             slots: 1_048_576,
             descriptors: 131_072,
             source_ranges: 262_144,
-            flows,
-            flows_spill: flows / 2,
-            flows_any: flows / 2,
-            flows_any_spill: flows / 4,
+            flows: 0,
+            flows_spill: 0,
+            flows_any: 0,
+            flows_any_spill: 0,
             udp_peers: flows / 2,
-        }
+        };
+        sizes.with_flows(flows).with_udp_flows(flows / 2)
+    }
+
+    /// The same with so many entries of TCP flows, and with as many as go with them of those that find no room there.
+    #[must_use]
+    pub const fn with_flows(self, entries: u32) -> Self {
+        Self { flows: entries, flows_spill: entries / 2, ..self }
+    }
+
+    /// The same with so many entries of UDP flows, and with as many as go with them of those that find no room there.
+    #[must_use]
+    pub const fn with_udp_flows(self, entries: u32) -> Self {
+        Self { flows_any: entries, flows_any_spill: entries / 2, ..self }
     }
 
     /// Defaults for this machine.

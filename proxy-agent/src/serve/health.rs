@@ -6,9 +6,6 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a queued change may wait before the proxy counts as unhealthy: twice kube-proxy's default sync period.
-pub const HEALTH_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// What is known of the Node object of this node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NodeState {
@@ -72,7 +69,7 @@ struct State {
 }
 
 impl Health {
-    /// Healthy, with nothing queued.
+    /// Healthy, with nothing queued. A queued change may wait for less than `timeout`.
     pub const fn new(timeout: Duration, node: NodeState) -> Self {
         Self { timeout, state: Mutex::new(State { pending_since: None, last_applied: None, node, serving: true }) }
     }

@@ -40,6 +40,24 @@ fn kubeadm_config_map_unchanged() {
     assert_eq!(notes, [Note::Defaults { node_ports: true, masquerade: true }]);
 }
 
+/// As kube-proxy's servers are healthy for two periods of the mode in force (S52).
+#[test]
+fn s52_the_health_timeout_follows_the_sync_period() {
+    for (fields, seconds) in [
+        ("", 60),
+        ("iptables: {syncPeriod: 10s}\nnftables: {syncPeriod: 20s}", 20),
+        ("mode: nftables\niptables: {syncPeriod: 10s}\nnftables: {syncPeriod: 20s}", 40),
+    ] {
+        let loaded = load("", fields).unwrap();
+        assert_eq!(loaded.config.health_timeout.as_secs(), seconds, "{fields}");
+        assert!(!warnings(&loaded).iter().any(|warning| warning.contains(if seconds == 20 {
+            "iptables.s"
+        } else {
+            "nftables.sy"
+        })));
+    }
+}
+
 #[test]
 fn k3s_shape() {
     let Loaded { config, notes, .. } = whole(include_str!("../../../tests/fixtures/k3s-config.yaml"));
@@ -54,7 +72,7 @@ fn eks_shape() {
     let loaded = whole(include_str!("../../../tests/fixtures/eks-config.yaml"));
     assert_eq!((loaded.config.detector.clone(), loaded.config.metrics.unwrap().port()), (Detector::None, 10249));
     let warnings = warnings(&loaded);
-    assert_eq!(warnings.len(), 13, "one for each field that is set: {warnings:#?}");
+    assert_eq!(warnings.len(), 12, "one for each field that is set: {warnings:#?}");
     let dropped = "field udpIdleTimeout of the KubeProxyConfiguration has no meaning here: kube-proxy ignores it, too";
     assert!(warnings.contains(&dropped.to_owned()), "{warnings:#?}");
 }

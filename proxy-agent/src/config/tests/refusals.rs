@@ -56,10 +56,37 @@ fn what_kube_proxy_does_not_look_at_is_no_reason() {
         "nftables: {masqueradeBit: 99, syncPeriod: -1s}",
         "ipvs: {syncPeriod: -1s, tcpTimeout: -1s, excludeCIDRs: [ten]}",
         "detectLocalMode: NodeCIDR\nclusterCIDR: ten",
-        "featureGates: {NoSuchGate: true}",
     ] {
         load("", fields).unwrap();
     }
+}
+
+/// What is refused there by the version of kube-proxy alone: gates come and go with each, and options of its log need one.
+#[test]
+fn feature_gates_are_not_looked_at() {
+    for fields in [
+        "featureGates: {NoSuchGate: true}",
+        "logging: {options: {text: {splitStream: true, infoBufferSize: 64Ki}}}",
+        "showHiddenMetricsForVersion: '1.20'",
+    ] {
+        load("", fields).unwrap();
+    }
+}
+
+/// Of kubeadm's ConfigMaps before Kubernetes 1.13.
+#[test]
+fn fields_that_kubernetes_has_dropped_are_known() {
+    load("", "conntrack: {max: null, maxPerCore: 32768}\nresourceContainer: /kube-proxy\nudpIdleTimeout: 250ms").unwrap();
+    load("", "conntrack: {max: 0}").unwrap();
+}
+
+#[test]
+fn an_ipv6_address_with_a_port_has_brackets() {
+    for address in ["'2001:db8:1:2:3:4:5:6:10256'", "'[::1]'", "'[192.0.2.1]:10256'"] {
+        let text = refusal("", &format!("healthzBindAddress: {address}"));
+        assert!(text.contains("write IP:PORT such as 0.0.0.0:10256 or [::]:10256"), "{text}");
+    }
+    load("", "healthzBindAddress: '::1'\nmetricsBindAddress: '[::1]:10249'").unwrap();
 }
 
 #[test]
