@@ -3,10 +3,10 @@
 //! Invariant: nothing comes out before Services and EndpointSlices have been delivered in full (S11). The work for an event is
 //! proportional to what that event changed.
 
-use crate::compile::Compiler;
+use crate::compile::{Compiler, HealthChecks};
 use crate::config::Algorithm;
-use crate::state::{HealthCheck, NodeFacts, Rejection, State, UnservedSet, WithoutLocal};
-use crate::table::{Change, WantedService};
+use crate::state::{HealthCheck, NodeFacts, Rejection, State, WithoutLocal};
+use crate::table::{Age, Change, WantedService};
 use crate::watch::objects::{Kind, Object, ObjectName};
 use crate::watch::{Event, Listing, Subject, Trouble};
 use ipnet::IpNet;
@@ -15,9 +15,6 @@ use proxy_common::abi::Family;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Instant;
-
-/// The health checks that load balancers ask for, by Service (S49).
-pub type HealthChecks = BTreeMap<ObjectName, Vec<HealthCheck>>;
 
 /// The control plane of one agent.
 #[derive(Debug)]
@@ -32,8 +29,6 @@ pub struct Control {
     /// Whether a ServiceCIDR may have changed since they were last given.
     cidrs_dirty: bool,
     troubles: BTreeMap<Subject, Troubled>,
-    /// What was logged of each Service.
-    unserved: BTreeMap<ObjectName, UnservedSet>,
     triggers: Vec<(Family, Timestamp)>,
     health_checks: HealthChecks,
     /// Of Services that have any; by family.
@@ -75,6 +70,13 @@ pub struct Counts {
     pub troubles: u64,
 }
 
+impl Pending {
+    /// How many there are.
+    pub const fn sum(&self) -> u64 {
+        self.services + self.slices
+    }
+}
+
 impl Control {
     /// Knows nothing yet, on the node with this name.
     pub fn new(node_name: &str) -> Self {
@@ -88,9 +90,8 @@ impl Control {
             cidrs_given: None,
             cidrs_dirty: true,
             troubles: BTreeMap::new(),
-            unserved: BTreeMap::new(),
             triggers: Vec::new(),
-            health_checks: HealthChecks::new(),
+            health_checks: HealthChecks::default(),
             without_local: BTreeMap::new(),
             pending: Pending::default(),
             counts: Counts::default(),
@@ -162,7 +163,6 @@ impl Control {
         let compiled = self.compiler.compile(&self.state, &dirty);
         compiled.rejected.iter().for_each(|rejection| self.log_rejection(rejection));
         for name in &dirty {
-            self.log_unserved(name);
             self.note_local(name);
         }
         compiled.changes
@@ -202,9 +202,19 @@ impl Control {
         self.pending
     }
 
-    /// The health checks that Services ask for.
+    /// The health checks that load balancers ask for.
     pub const fn health_checks(&self) -> &HealthChecks {
         &self.health_checks
+    }
+
+    /// Those that changed since the last call, by Service; none = the Service asks for none, or another has its port.
+    pub fn take_health_checks(&mut self) -> Vec<(ObjectName, Vec<HealthCheck>)> {
+        self.health_checks.take_changed()
+    }
+
+    /// How many service ports stand in the table.
+    pub const fn service_ports(&self) -> usize {
+        self.compiler.standing()
     }
 
     /// How many service ports of a family have a policy Local and no endpoint here.
@@ -242,14 +252,10 @@ impl Control {
 
     /// All that is left out of the table, in the order of objects.
     pub fn rejections(&self) -> Vec<Rejection> {
-        let mut all: Vec<_> = self.state.rejections().cloned().chain(self.compiler.rejections()).collect();
+        let settled = self.compiler.rejections().chain(self.health_checks.rejections());
+        let mut all: Vec<_> = self.state.rejections().cloned().chain(settled).collect();
         all.sort();
         all
-    }
-
-    /// What Services ask for and do not get, in the order of names.
-    pub fn unserved(&self) -> BTreeMap<ObjectName, UnservedSet> {
-        self.unserved.clone()
     }
 
     /// The wanted table as [`Self::take_changes`] last left it.
@@ -303,29 +309,14 @@ impl Control {
     }
 
     fn note_local(&mut self, name: &ObjectName) {
-        replace(&mut self.health_checks, name, Some(self.state.health_checks(name)).filter(|checks| !checks.is_empty()));
+        let age = Age::from(self.state.service(name).and_then(|service| service.created));
+        let rejected = self.health_checks.set(name, age, self.state.health_checks(name));
+        rejected.iter().for_each(|rejection| self.log_rejection(rejection));
         let without = self.state.without_local(name);
-        replace(&mut self.without_local, name, Some(without).filter(|without| *without != <[WithoutLocal; 2]>::default()));
-    }
-
-    /// Says once of each Service what it does not get.
-    fn log_unserved(&mut self, name: &ObjectName) {
-        let after = self.state.unserved(name);
-        let before = self.unserved.get(name).copied().unwrap_or_default();
-        for item in after.without(before).iter() {
-            tracing::warn!(service = %name, feature = item.label(), "{item}");
-        }
-        if after.is_empty() {
-            self.unserved.remove(name);
+        if without == <[WithoutLocal; 2]>::default() {
+            self.without_local.remove(name);
         } else {
-            self.unserved.insert(name.clone(), after);
+            self.without_local.insert(name.clone(), without);
         }
-    }
-}
-
-fn replace<T>(map: &mut BTreeMap<ObjectName, T>, name: &ObjectName, value: Option<T>) {
-    match value {
-        Some(value) => drop(map.insert(name.clone(), value)),
-        None => drop(map.remove(name)),
     }
 }

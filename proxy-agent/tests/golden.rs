@@ -2,8 +2,7 @@
 //!
 //! A script has sections. `-- apply --` holds YAML; `-- delete --` names objects, one a line; what follows is expected of the
 //! control plane since the section before: `-- changes --`, `-- operations --` (on the maps, those after the grace period below a
-//! line), `-- table --`, `-- rejected --`, `-- unserved --`. Whatever the
-//! script, its last objects give the same table in any order, nothing changes when they come again, nothing is left when they
+//! line), `-- table --`, `-- health checks --`, `-- node --`, `-- rejected --`. Whatever the script, its last objects give the same table in any order, nothing changes when they come again, nothing is left when they
 //! are deleted, and the table is the same when they come back. After each step the maps hold what the table says.
 //! `SLUICE_GOLDEN=write` writes what came out into the scripts.
 
@@ -11,6 +10,7 @@ mod recording;
 
 use proxy_agent::control::Control;
 use proxy_agent::maps::{Capacity, MemoryMaps, services};
+use proxy_agent::state::HealthCheck;
 use proxy_agent::sync::Sync;
 use proxy_agent::table::{Change, WantedBackend, WantedService};
 use proxy_agent::watch::Event;
@@ -74,8 +74,9 @@ fn run(script: &str) -> String {
             "changes" => changes(&std::mem::take(&mut world.changes)),
             "operations" => std::mem::take(&mut world.operations),
             "table" => table(&world.control),
+            "health checks" => health_checks(&world.control),
+            "node" => node(&world.control),
             "rejected" => world.control.rejections().iter().map(|rejection| format!("{rejection}\n")).collect(),
-            "unserved" => unserved(&world.control),
             "" => body.to_owned(),
             other => panic!("no section is called {other:?}"),
         };
@@ -175,7 +176,7 @@ impl World {
 
 /// All that is told of the objects, whatever order they came in.
 fn said(control: &Control) -> (String, String, Vec<String>) {
-    (table(control), unserved(control), control.rejections().iter().map(ToString::to_string).collect())
+    (table(control), health_checks(control), control.rejections().iter().map(ToString::to_string).collect())
 }
 
 /// Head and body of each section; what stands before the first has an empty head.
@@ -190,6 +191,31 @@ fn sections(script: &str) -> Vec<(&str, &str)> {
     }
     found.push((head, &script[start..]));
     found
+}
+
+/// What load balancers are told of which Service.
+fn health_checks(control: &Control) -> String {
+    let checks = control.health_checks().all().flat_map(|(name, checks)| checks.iter().map(move |check| (name, check)));
+    let line = |(name, check): (&ObjectName, &HealthCheck)| {
+        let family = if check.family == Family::V4 { "IPv4" } else { "IPv6" };
+        format!("{name} {family} port {}: {} here\n", check.port, check.endpoints)
+    };
+    checks.map(line).collect()
+}
+
+/// What is known of this node.
+fn node(control: &Control) -> String {
+    let facts = control.node();
+    let list = |items: Vec<String>| if items.is_empty() { "none".to_owned() } else { items.join(", ") };
+    let known = if facts.exists { "known" } else { "not there" };
+    format!(
+        "{known}, {}eligible\naddresses: {}\nof them primary: {}\npod CIDRs: {}\nzone: {}\n",
+        if facts.eligible { "" } else { "not " },
+        list(facts.addresses.iter().map(ToString::to_string).collect()),
+        list(facts.primary().iter().map(ToString::to_string).collect()),
+        list(facts.pod_cidrs.iter().map(ToString::to_string).collect()),
+        facts.zone.as_deref().unwrap_or("none"),
+    )
 }
 
 fn table(control: &Control) -> String {
@@ -289,11 +315,6 @@ fn operations(lines: &[String]) -> String {
         text.extend(counts.iter().map(|(line, count)| format!("{count} times {line}\n")));
     }
     text
-}
-
-fn unserved(control: &Control) -> String {
-    let lines = control.unserved().into_iter();
-    lines.flat_map(|(name, set)| set.iter().map(|item| format!("{name}: {item}\n")).collect::<Vec<_>>()).collect()
 }
 
 fn difference(expected: &str, actual: &str) -> String {

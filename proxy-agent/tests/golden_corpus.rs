@@ -77,6 +77,28 @@ impl Dice {
     }
 }
 
+/// All that a script applies, as one file.
+fn applied(script: &str) -> String {
+    let sections = script.split("\n-- ").filter_map(|section| section.strip_prefix("apply --\n"));
+    sections.map(|yaml| yaml.trim_end().to_owned() + "\n").collect::<Vec<_>>().join("---\n")
+}
+
+/// The scripts say all that a cluster can say: each is a file of the corpus. `SLUICE_GOLDEN=write` writes them anew.
+#[test]
+fn the_corpus_has_what_the_scripts_apply() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let write = std::env::var("SLUICE_GOLDEN").is_ok_and(|value| value == "write");
+    for script in fs::read_dir(here.join("tests/golden")).unwrap() {
+        let script = script.unwrap().path();
+        let yaml = applied(&fs::read_to_string(&script).unwrap());
+        let file = here.join("fuzz/corpus/manifests").join(script.file_stem().unwrap()).with_extension("yaml");
+        if write {
+            fs::write(&file, &yaml).unwrap();
+        }
+        assert!(fs::read_to_string(&file).is_ok_and(|held| held == yaml), "{}: SLUICE_GOLDEN=write writes it", file.display());
+    }
+}
+
 #[test]
 fn manifests() {
     replay("manifests", checks::manifests);

@@ -169,7 +169,7 @@ proptest! {
             tokio::spawn(Faulty::new(steps).follow(sender));
             let mut agent = Agent::start(MemoryMaps::new(ROOMY), 5);
             while let Some(batch) = events.recv().await {
-                agent.on_events(batch);
+                agent.on_events(batch.events);
             }
             agent.check(&told.objects);
         });

@@ -18,6 +18,7 @@ use proxy_agent::sync::Sync;
 use proxy_agent::table::{Age, Change, PortName, WantedService};
 use proxy_agent::watch::Event;
 use proxy_agent::watch::objects::{Kind, Object, ObjectName, Service, ServicePort, ServiceSpec};
+use proxy_common::abi::Family;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Instant;
 
@@ -95,7 +96,12 @@ fn check(control: &mut Control, table: &BTreeMap<PortName, WantedService>, objec
     assert_eq!(wanted, in_reverse);
     assert_eq!(control.rejections(), fresh.rejections());
     assert_eq!(fresh.rejections(), reversed.rejections());
-    assert_eq!(control.unserved(), fresh.unserved());
+    assert!(control.health_checks().all().eq(fresh.health_checks().all()), "S49");
+    assert!(fresh.health_checks().all().eq(reversed.health_checks().all()), "S49, in another order");
+    for family in [Family::V4, Family::V6] {
+        assert_eq!(control.without_local(family), fresh.without_local(family));
+    }
+    assert_eq!(control.service_ports(), table.len());
     let cidrs = fresh.take_service_cidrs();
     assert_eq!(cidrs, reversed.take_service_cidrs());
     assert!(control.take_service_cidrs().is_none_or(|given| Some(given) == cidrs), "S26");
@@ -105,33 +111,46 @@ fn check(control: &mut Control, table: &BTreeMap<PortName, WantedService>, objec
     assert!(table.values().flat_map(|service| &service.frontends).all(|(key, _)| keys.insert(*key)));
 }
 
+/// Takes these steps; what came takes effect at the end of each, or where a step says so.
+fn walk(steps: Vec<Step>, each: bool) {
+    let (mut control, mut table, mut objects) = (started(), BTreeMap::new(), BTreeMap::new());
+    let (mut sync, _) = Sync::adopt(MemoryMaps::new(ROOMY)).unwrap();
+    for step in steps.into_iter().chain([Step::Take]) {
+        let takes = each || matches!(step, Step::Take);
+        match step {
+            Step::Apply(object) => {
+                objects.insert((object.kind(), object.name()), (*object).clone());
+                control.on_event(Event::Apply(object), Instant::now());
+            }
+            Step::Delete(index) if !objects.is_empty() => {
+                let (kind, name) = index.get(&objects.keys().cloned().collect::<Vec<_>>()).clone();
+                objects.remove(&(kind, name.clone()));
+                control.on_event(Event::Delete(kind, name), Instant::now());
+            }
+            Step::Delete(_) | Step::Take => {}
+        }
+        if takes {
+            take(&mut control, &mut table, &mut sync);
+            check(&mut control, &table, &objects);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn incremental_equals_from_nothing(steps in prop::collection::vec(step(), 1..60)) {
-        let (mut control, mut table, mut objects) = (started(), BTreeMap::new(), BTreeMap::new());
-        let (mut sync, _) = Sync::adopt(MemoryMaps::new(ROOMY)).unwrap();
-        for step in steps {
-            match step {
-                Step::Apply(object) => {
-                    objects.insert((object.kind(), object.name()), (*object).clone());
-                    control.on_event(Event::Apply(object), Instant::now());
-                }
-                Step::Delete(index) if !objects.is_empty() => {
-                    let (kind, name) = index.get(&objects.keys().cloned().collect::<Vec<_>>()).clone();
-                    objects.remove(&(kind, name.clone()));
-                    control.on_event(Event::Delete(kind, name), Instant::now());
-                }
-                Step::Delete(_) => {}
-                Step::Take => {
-                    take(&mut control, &mut table, &mut sync);
-                    check(&mut control, &table, &objects);
-                }
-            }
-        }
-        take(&mut control, &mut table, &mut sync);
-        check(&mut control, &table, &objects);
+        walk(steps, false);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn incremental_equals_from_nothing_after_each_of_thousands_of_steps(steps in prop::collection::vec(step(), 4_000)) {
+        walk(steps, true);
     }
 }
 

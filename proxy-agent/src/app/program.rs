@@ -8,7 +8,7 @@ use crate::serve::health::Health;
 use crate::serve::metrics::{self, Metrics};
 use crate::sync::{Applied, ChangeKind, ServiceChange, Sync};
 use crate::table::Change;
-use crate::watch::Event;
+use crate::watch::Batch;
 use jiff::Timestamp;
 use proxy_common::abi::Family;
 use std::net::IpAddr;
@@ -25,6 +25,8 @@ pub struct Program<M> {
     health: Arc<Health>,
     metrics: Arc<Metrics>,
     fault: Fault,
+    /// When the batches came whose changes are not in the tables.
+    waiting: Vec<Instant>,
     settled: bool,
     /// Whether services that nobody wants any more have been taken out.
     cleared: bool,
@@ -42,7 +44,18 @@ impl<M: Maps> Program<M> {
         fault: Fault,
     ) -> Self {
         let grace = Box::new(grace);
-        Self { control, sync, grace, health, metrics, fault, settled: false, cleared: false, started: Timestamp::now() }
+        Self {
+            control,
+            sync,
+            grace,
+            health,
+            metrics,
+            fault,
+            waiting: Vec::new(),
+            settled: false,
+            cleared: false,
+            started: Timestamp::now(),
+        }
     }
 
     /// Whether the first full list is in force.
@@ -51,28 +64,36 @@ impl<M: Maps> Program<M> {
     }
 
     /// Takes in events and puts in force what they change.
-    pub fn on_events(&mut self, events: Vec<Event>, now: Instant) {
+    pub fn on_events(&mut self, batches: Vec<Batch>) {
         let before = self.control.pending();
-        events.into_iter().for_each(|event| self.control.on_event(event, now));
+        for Batch { came, events } in batches {
+            let known = self.control.pending().sum();
+            events.into_iter().for_each(|event| self.control.on_event(event, came));
+            if self.control.pending().sum() > known {
+                self.waiting.push(came);
+            }
+        }
         let pending = self.control.pending();
         let (services, slices) = (pending.services - before.services, pending.slices - before.slices);
         if services + slices > 0 {
-            // Before the first full list nothing can be put in force, and a restart would help nobody.
-            if self.control.synced() {
-                self.health.queued(now);
-            }
             self.metrics.observe_queued(services, slices, Timestamp::now());
         }
-        if self.control.synced() {
-            self.write(pending.since.unwrap_or(now));
+        if !self.control.synced() {
+            // What waits for the first full list waits for the source.
+            self.waiting.clear();
+            return;
         }
+        if let Some(since) = self.waiting.first() {
+            self.health.queued(*since);
+        }
+        self.write();
     }
 
     /// The addresses of this node's devices are these.
-    pub fn on_device_addresses(&mut self, addresses: Vec<IpAddr>, now: Instant) {
+    pub fn on_device_addresses(&mut self, addresses: Vec<IpAddr>) {
         self.control.set_device_addresses(addresses);
         if self.control.synced() && self.control.is_dirty() {
-            self.write(now);
+            self.write();
         }
     }
 
@@ -88,7 +109,7 @@ impl<M: Maps> Program<M> {
         self.finish(&applied);
     }
 
-    fn write(&mut self, since: Instant) {
+    fn write(&mut self) {
         let changes = self.control.take_changes();
         let began = Instant::now();
         if !self.settled {
@@ -101,7 +122,7 @@ impl<M: Maps> Program<M> {
         } else {
             self.sync.apply(changes)
         };
-        self.measure(&applied, began, since);
+        self.measure(&applied, began);
         self.finish(&applied);
         if !self.settled {
             self.settled = true;
@@ -111,8 +132,9 @@ impl<M: Maps> Program<M> {
         }
     }
 
-    fn measure(&mut self, applied: &Applied, began: Instant, since: Instant) {
-        let (duration, age) = (began.elapsed(), [since.elapsed()]);
+    fn measure(&mut self, applied: &Applied, began: Instant) {
+        let duration = began.elapsed();
+        let waited: Vec<Duration> = self.waiting.drain(..).map(|since| since.elapsed()).collect();
         let triggered = self.since_triggers(Timestamp::now());
         let families: Vec<_> = [Family::V4, Family::V6]
             .into_iter()
@@ -122,7 +144,7 @@ impl<M: Maps> Program<M> {
                 family,
                 duration: duration.max(Duration::from_nanos(1)),
                 flips: changes as u64,
-                since_arrival: &age,
+                since_arrival: &waited,
                 since_trigger: &triggered[family as usize],
             })
             .collect();
@@ -183,8 +205,9 @@ mod tests {
     use crate::maps::{Capacity, MemoryMaps};
     use crate::serve::health::NodeState;
     use crate::serve::metrics::{MapReading, ReadMaps};
+    use crate::watch::Event;
     use crate::watch::files::parse;
-    use crate::watch::objects::Kind;
+    use crate::watch::objects::{Kind, ObjectName};
 
     const HEALTH_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -202,16 +225,76 @@ mod tests {
         Program::new(Control::new("node-1"), sync, drop, health.clone(), metrics, Fault::default())
     }
 
+    fn batch(came: Instant, events: Vec<Event>) -> Vec<Batch> {
+        vec![Batch { came, events }]
+    }
+
+    fn applied(text: &str) -> Vec<Event> {
+        parse::yaml(text).unwrap().into_iter().map(|defined| Event::Apply(Box::new(defined.object))).collect()
+    }
+
+    fn listed() -> [Event; 2] {
+        [Event::Synced(Kind::Service), Event::Synced(Kind::EndpointSlice)]
+    }
+
+    const SERVICE: &str =
+        "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {clusterIP: 10.96.0.1, ports: [{port: 80}]}\n";
+
+    fn slice(name: &str, address: &str, trigger: &str) -> String {
+        format!(
+            "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata:\n  name: {name}\n  labels: {{kubernetes.io/\
+             service-name: a}}\n  annotations: {{endpoints.kubernetes.io/last-change-trigger-time: '{trigger}'}}\n\
+             addressType: IPv4\nports: [{{port: 80}}]\nendpoints: [{{addresses: [{address}]}}]\n"
+        )
+    }
+
+    fn count(program: &Program<MemoryMaps>, metric: &str) -> f64 {
+        let text = program.metrics.encode().unwrap();
+        text.lines().find_map(|line| line.strip_prefix(metric)).map_or(0.0, |value| value.trim().parse().unwrap())
+    }
+
+    /// Time from the cause is told of causes after the agent's start alone, and of nothing that is deleted (§7).
+    #[test]
+    fn network_programming_is_told_of_what_happened_after_the_start() {
+        const COUNT: &str = "kubeproxy_network_programming_duration_seconds_count{ip_family=\"IPv4\"}";
+        let health = Arc::new(Health::new(HEALTH_TIMEOUT, NodeState::Unwatched));
+        let (mut program, now) = (program(&health), Instant::now());
+        let before = slice("old", "10.0.0.1", "2020-01-01T00:00:00Z");
+        program.on_events(batch(now, [applied(SERVICE), applied(&before), listed().into()].concat()));
+        assert_eq!(count(&program, COUNT), 0.0, "it happened before the start");
+        let later = slice("new", "10.0.0.2", &(program.started + Duration::from_millis(1)).to_string());
+        program.on_events(batch(now, applied(&later)));
+        assert_eq!(count(&program, COUNT), 1.0);
+        program.on_events(batch(now, applied(&later)));
+        assert_eq!(count(&program, COUNT), 1.0, "nothing changed");
+        let name = ObjectName::new("default", "new");
+        program.on_events(batch(now, vec![Event::Delete(Kind::EndpointSlice, name)]));
+        assert_eq!(count(&program, COUNT), 1.0, "deleted");
+    }
+
+    /// Each batch counts from when it came, not from when the loop had time for it.
+    #[test]
+    fn every_batch_counts_from_when_it_came() {
+        const COUNT: &str = "sluice_programming_duration_seconds_count{ip_family=\"IPv4\"}";
+        const SUM: &str = "sluice_programming_duration_seconds_sum{ip_family=\"IPv4\"}";
+        let health = Arc::new(Health::new(HEALTH_TIMEOUT, NodeState::Unwatched));
+        let (mut program, now) = (program(&health), Instant::now());
+        program.on_events(batch(now, listed().into()));
+        let came = now.checked_sub(Duration::from_secs(2)).unwrap();
+        let slice = applied(&slice("a", "10.0.0.1", "2020-01-01T00:00:00Z"));
+        program.on_events([batch(came, applied(SERVICE)), batch(came, slice)].concat());
+        assert_eq!(count(&program, COUNT), 2.0);
+        assert!((4.0..5.0).contains(&count(&program, SUM)), "{}", count(&program, SUM));
+    }
+
     #[test]
     fn what_waits_for_the_first_list_is_no_reason_to_restart() {
         let health = Arc::new(Health::new(HEALTH_TIMEOUT, NodeState::Unwatched));
         let (mut program, start) = (program(&health), Instant::now());
-        let text = "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {clusterIP: 10.96.0.1, ports: [{port: 80}]}\n";
-        let object = parse::yaml(text).unwrap().remove(0).object;
-        program.on_events(vec![Event::Apply(Box::new(object)), Event::Synced(Kind::Service)], start);
+        program.on_events(batch(start, [applied(SERVICE), vec![Event::Synced(Kind::Service)]].concat()));
         let later = start + 2 * HEALTH_TIMEOUT;
         assert!(health.live(later, Timestamp::now()).0, "EndpointSlices are not listed yet");
-        program.on_events(vec![Event::Synced(Kind::EndpointSlice)], later);
+        program.on_events(batch(later, vec![Event::Synced(Kind::EndpointSlice)]));
         assert!(program.is_settled() && health.live(later + HEALTH_TIMEOUT, Timestamp::now()).0);
     }
 }

@@ -6,15 +6,54 @@ use crate::attach::edges::Edge;
 use crate::control::Control;
 use crate::maps::Maps;
 use crate::serve::conditions::{self, PROC_NET};
-use crate::serve::report::{Device, Rejection, Report, ServiceCidrs, ServiceNote, Source, Unserved, Warning};
+use crate::serve::report::{Device, Publisher, Rejection, Report, ServiceCidrs, Source, Warning};
+use crate::state;
 use crate::sync::Sync;
 use jiff::Timestamp;
 use proxy_common::abi::SERVICE_CIDRS;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+
+/// Where reports go.
+pub struct Reports {
+    publisher: Arc<Publisher>,
+    /// The one that is being written.
+    writing: Option<JoinHandle<()>>,
+}
+
+impl Reports {
+    /// None was written yet.
+    pub fn new(publisher: Publisher) -> Self {
+        Self { publisher: Arc::new(publisher), writing: None }
+    }
+
+    /// Writes a report, beside the loop: it has a line for whatever was left out, and no event waits for what is only told. False
+    /// while the one before is still being written.
+    pub fn publish(&mut self, report: Report) -> bool {
+        let is_free = self.writing.as_ref().is_none_or(JoinHandle::is_finished);
+        if is_free {
+            let publisher = self.publisher.clone();
+            self.writing = Some(tokio::task::spawn_blocking(move || {
+                if let Err(error) = publisher.publish(&report) {
+                    tracing::warn!("{error}");
+                }
+            }));
+        }
+        is_free
+    }
+}
 
 /// The report as of `now`.
-pub fn report<M: Maps>(control: &Control, sync: &Sync<M>, devices: &[DeviceState], inputs: &Inputs, now: Timestamp) -> Report {
+pub fn report<M: Maps>(
+    control: &Control,
+    rejected: Vec<state::Rejection>,
+    sync: &Sync<M>,
+    devices: &[DeviceState],
+    inputs: &Inputs,
+    now: Timestamp,
+) -> Report {
     let (troubles, bound) = (control.troubles(), inputs.listening.addresses());
     Report {
         version: env!("CARGO_PKG_VERSION").into(),
@@ -36,8 +75,7 @@ pub fn report<M: Maps>(control: &Control, sync: &Sync<M>, devices: &[DeviceState
         lag_ms: inputs.lag.as_millis() as u64,
         healthz: bound.healthz.map(|addr| addr.to_string()),
         metrics: bound.metrics.map(|addr| addr.to_string()),
-        services: notes(control),
-        rejections: rejections(control, sync),
+        rejections: rejections(rejected, sync),
         devices: devices.iter().map(device).collect(),
         warnings: warnings(devices, sync, inputs),
     }
@@ -51,9 +89,9 @@ pub fn counts<'a>(labels: impl Iterator<Item = &'a str>) -> Vec<(&'a str, u64)> 
 }
 
 /// How much was left out, by the label of the reason.
-pub fn rejected<M: Maps>(control: &Control, sync: &Sync<M>) -> Vec<(&'static str, u64)> {
+pub fn rejected<M: Maps>(rejections: &[state::Rejection], sync: &Sync<M>) -> Vec<(&'static str, u64)> {
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-    for rejection in control.rejections() {
+    for rejection in rejections {
         *counts.entry(rejection.reason.label()).or_default() += 1 + rejection.more as u64;
     }
     counts.extend(Some(("table", sync.rejected().count() as u64)).filter(|(_, count)| *count > 0));
@@ -80,21 +118,12 @@ fn service_cidrs(inputs: &Inputs) -> ServiceCidrs {
     ServiceCidrs { from_objects, prefixes }
 }
 
-fn notes(control: &Control) -> Vec<ServiceNote> {
-    let note = |(name, set): (crate::watch::objects::ObjectName, crate::state::UnservedSet)| ServiceNote {
-        namespace: name.namespace.to_string(),
-        name: name.name.to_string(),
-        unserved: set.iter().map(|item| Unserved { feature: item.label().into(), message: item.to_string() }).collect(),
-    };
-    control.unserved().into_iter().map(note).collect()
-}
-
-fn rejections<M: Maps>(control: &Control, sync: &Sync<M>) -> Vec<Rejection> {
-    let objects = control.rejections().into_iter().map(|rejection| Rejection {
+fn rejections<M: Maps>(rejected: Vec<state::Rejection>, sync: &Sync<M>) -> Vec<Rejection> {
+    let objects = rejected.into_iter().map(|rejection| Rejection {
         kind: rejection.kind.to_string(),
         namespace: rejection.object.namespace.to_string(),
         name: rejection.object.name.to_string(),
-        service: (rejection.kind == crate::watch::objects::Kind::Service).then(|| rejection.object.name.to_string()),
+        service: rejection.service.as_ref().map(ToString::to_string),
         reason: rejection.reason.label().into(),
         message: match rejection.more {
             0 => rejection.reason.to_string(),

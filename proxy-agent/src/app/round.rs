@@ -2,25 +2,29 @@
 //! written makes up the next. So bursts are coalesced as far as the agent is behind, and no event waits for more than the round that is
 //! being written and its own, whatever follows.
 
-use crate::watch::Event;
+use crate::watch::Batch;
 use tokio::sync::mpsc;
 
 /// Events that one round takes at most, but for those that come at once, as lists do.
 const ROUND: usize = 16_384;
 
-/// These events and what waits behind them, in their order.
-pub fn gather(mut events: Vec<Event>, waiting: &mut mpsc::Receiver<Vec<Event>>) -> Vec<Event> {
-    while events.len() < ROUND
+/// This batch and what waits behind it, in their order.
+pub fn gather(first: Batch, waiting: &mut mpsc::Receiver<Batch>) -> Vec<Batch> {
+    let mut events = first.events.len();
+    let mut round = vec![first];
+    while events < ROUND
         && let Ok(more) = waiting.try_recv()
     {
-        events.extend(more);
+        events += more.events.len();
+        round.push(more);
     }
-    events
+    round
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::watch::Event;
     use crate::watch::objects::{Kind, ObjectName};
 
     fn event(number: usize) -> Event {
@@ -31,18 +35,21 @@ mod tests {
     fn rounds(events: usize, batch: usize) -> Vec<Vec<Event>> {
         let all: Vec<Event> = (0..events).map(event).collect();
         let (sender, mut waiting) = mpsc::channel(events);
-        all.chunks(batch).for_each(|batch| sender.try_send(batch.to_vec()).expect("room"));
+        all.chunks(batch).for_each(|batch| sender.try_send(Batch::just_came(batch.to_vec())).expect("room"));
         drop(sender);
-        let next = |waiting: &mut mpsc::Receiver<Vec<Event>>| waiting.try_recv().ok();
-        std::iter::from_fn(|| Some(next(&mut waiting)?).map(|first| gather(first, &mut waiting))).collect()
+        let next = |waiting: &mut mpsc::Receiver<Batch>| waiting.try_recv().ok();
+        let events = |round: Vec<Batch>| round.into_iter().flat_map(|batch| batch.events).collect();
+        std::iter::from_fn(|| Some(next(&mut waiting)?).map(|first| events(gather(first, &mut waiting)))).collect()
     }
 
     #[test]
     fn the_first_event_begins_a_round_at_once() {
         let (sender, mut waiting) = mpsc::channel(2);
-        assert_eq!(gather(vec![event(0)], &mut waiting), [event(0)], "more may come, and is not waited for");
-        sender.try_send(vec![event(1)]).expect("room");
-        assert_eq!(gather(vec![event(0)], &mut waiting), [event(0), event(1)]);
+        let batch = |number| Batch::just_came(vec![event(number)]);
+        let (first, second) = (batch(0), batch(1));
+        assert_eq!(gather(first.clone(), &mut waiting), std::slice::from_ref(&first), "more may come, and is not waited for");
+        sender.try_send(second.clone()).expect("room");
+        assert_eq!(gather(first.clone(), &mut waiting), [first, second]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::error::AppError;
 use super::program::Program;
-use super::publish;
+use super::publish::{self, Reports};
 use super::round;
 use super::tasks::{self, Tasks};
 use crate::attach::follow::{FollowError, Node, NodeObject};
@@ -16,11 +16,10 @@ use crate::serve::health::{Health, NodeState};
 use crate::serve::http::{self, Addresses, Listening, ServeError, Wanted};
 use crate::serve::metrics::Metrics;
 use crate::serve::node_port::HealthServers;
-use crate::serve::report::Publisher;
 use crate::state::NodeFacts;
 use crate::sync::{Sweeper, Swept, Sync};
 use crate::watch::objects::Kind;
-use crate::watch::{Event, Notice, Subject};
+use crate::watch::{Batch, Notice, Subject};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use proxy_common::abi::{Family, SERVICE_CIDRS};
@@ -41,7 +40,7 @@ const EVENTUALLY: Duration = Duration::from_secs(10);
 pub struct App {
     program: Program<KernelMaps>,
     node: Node,
-    publisher: Publisher,
+    reports: Reports,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
     servers: HealthServers,
@@ -51,7 +50,7 @@ pub struct App {
     inputs: Inputs,
     tasks: Tasks,
     stop: CancellationToken,
-    events: mpsc::Receiver<Vec<Event>>,
+    events: mpsc::Receiver<Batch>,
     observations: mpsc::Receiver<Observation>,
     graces: mpsc::UnboundedReceiver<GraceToken>,
     dirty: bool,
@@ -138,7 +137,7 @@ impl App {
         Ok(Self {
             program,
             node,
-            publisher,
+            reports: Reports::new(publisher),
             health,
             metrics,
             servers,
@@ -171,7 +170,7 @@ impl App {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                Some(events) = self.events.recv() => self.on_events(events),
+                Some(batch) = self.events.recv() => self.on_batch(batch),
                 Some(observation) = self.observations.recv() => self.on_observation(observation),
                 Some(token) = self.graces.recv() => self.program.on_grace_ended(token),
                 error = self.tasks.ended() => return Err(error),
@@ -186,10 +185,10 @@ impl App {
         Ok(())
     }
 
-    fn on_events(&mut self, events: Vec<Event>) {
-        let events = round::gather(events, &mut self.events);
+    fn on_batch(&mut self, batch: Batch) {
+        let batches = round::gather(batch, &mut self.events);
         self.inputs.last_event = Some(Timestamp::now());
-        self.program.on_events(events, Instant::now());
+        self.program.on_events(batches);
         if self.program.is_settled() && self.inputs.synced.is_none() {
             self.inputs.synced = Some(Timestamp::now());
             self.health.serving();
@@ -230,9 +229,15 @@ impl App {
         }
     }
 
-    /// Answers what load balancers ask of Services, and tells the cluster where that is not possible.
+    /// Answers what load balancers ask of Services as things are now, and tells the cluster where that is not possible.
     fn answer_health_checks(&mut self) {
-        for notice in self.servers.sync(self.program.control.health_checks(), &self.health_addresses) {
+        let mut said = self.servers.set_addresses(&self.health_addresses);
+        said.extend(self.servers.set(&self.program.control.take_health_checks()));
+        self.tell(said);
+    }
+
+    fn tell(&self, notices: Vec<Notice>) {
+        for notice in notices {
             tracing::error!(about = %notice.about, reason = notice.reason, "{}", notice.message);
             say(self.notices.as_ref(), notice);
         }
@@ -244,7 +249,7 @@ impl App {
         }
         let result = self.node.observe(observation);
         self.note(result);
-        self.program.on_device_addresses(self.node.addresses(), Instant::now());
+        self.program.on_device_addresses(self.node.addresses());
         self.health_addresses = self.node.health_addresses();
         self.answer_health_checks();
         self.dirty = true;
@@ -266,6 +271,8 @@ impl App {
         if self.program.sync.has_failures() {
             self.program.retry();
         }
+        let said = self.servers.retry();
+        self.tell(said);
     }
 
     /// Tries again what failed, and tells others how things are.
@@ -273,7 +280,6 @@ impl App {
         if self.retries.due(Instant::now()) {
             self.retry();
         }
-        self.answer_health_checks();
         let now = Timestamp::now();
         let control = &self.program.control;
         let connected = !control.troubles().keys().any(Subject::is_connection);
@@ -282,12 +288,11 @@ impl App {
             self.inputs.connected_since = now;
         }
         self.inputs.lag = self.health.lag(Instant::now());
-        let mut report = publish::report(control, &self.program.sync, self.node.devices(), &self.inputs, now);
+        let rejections = control.rejections();
+        let rejected = publish::rejected(&rejections, &self.program.sync);
+        self.metrics.observe_services(control.service_ports() as u64, &rejected);
+        let mut report = publish::report(control, rejections, &self.program.sync, self.node.devices(), &self.inputs, now);
         report.warnings.extend(self.servers.failures().map(publish::health_check_failed));
-        let unserved = control.unserved();
-        let unserved: Vec<&str> = unserved.values().flat_map(|set| set.iter()).map(|item| item.label()).collect();
-        let rejected = publish::rejected(control, &self.program.sync);
-        self.metrics.observe_services(control.table().count() as u64, &publish::counts(unserved.into_iter()), &rejected);
         self.metrics.observe_source(control.synced(), connected);
         for family in [Family::V4, Family::V6] {
             self.metrics.observe_without_local(family, control.without_local(family));
@@ -295,10 +300,7 @@ impl App {
         let mut conditions: Vec<&str> = report.warnings.iter().map(|warning| warning.condition.as_str()).collect();
         conditions.extend(control.troubles().keys().map(|subject| subject.condition()));
         self.metrics.observe_degraded(&conditions);
-        if let Err(error) = self.publisher.publish(&report) {
-            tracing::warn!("{error}");
-        }
-        self.dirty = false;
+        self.dirty = !self.reports.publish(report);
     }
 }
 

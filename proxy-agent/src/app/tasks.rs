@@ -3,7 +3,7 @@
 use super::error::AppError;
 use crate::attach::netlink::{Network, Observation};
 use crate::config::{Config, SourceConfig};
-use crate::watch::{self, About, Event, Gravity, Notice};
+use crate::watch::{self, About, Batch, Gravity, Notice};
 use std::future::Future;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -41,7 +41,7 @@ impl Tasks {
     }
 
     /// Follows the source of objects that the configuration names.
-    pub fn follow(&mut self, config: &Config) -> mpsc::Receiver<Vec<Event>> {
+    pub fn follow(&mut self, config: &Config) -> mpsc::Receiver<Batch> {
         let (events, source) = watch::start(&config.source, &config.node_name);
         self.spawn("source", async {
             if let Err(error) = source.await {

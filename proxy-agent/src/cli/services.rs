@@ -6,7 +6,7 @@ use super::output::{Format, Value, columns, duration, lines, print, print_json, 
 use super::rows::{BackendWord, ServiceRow};
 use crate::config::Algorithm;
 use crate::maps::{MapError, Reader, ServiceView};
-use crate::serve::report::{Rejection, Report, Unserved};
+use crate::serve::report::{Rejection, Report};
 use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
@@ -36,8 +36,6 @@ pub struct Entry {
     pub row: ServiceRow,
     /// New connections so far, of sockets and packets.
     pub connections: u64,
-    /// What the Service asks for and does not get.
-    pub unserved: Vec<Unserved>,
 }
 
 /// Everything the command shows.
@@ -111,14 +109,8 @@ fn counted(reader: &Reader) -> Result<Vec<(ServiceView, u64)>, MapError> {
 impl Listing {
     /// Views and their connection counts, with what the agent reported.
     pub fn new(views: &[(ServiceView, u64)], report: Option<&Report>) -> Self {
-        let services = views
-            .iter()
-            .map(|(view, connections)| {
-                let row = ServiceRow::from(view);
-                let unserved = report.map(|report| unserved(report, &row)).unwrap_or_default();
-                Entry { row, connections: *connections, unserved }
-            })
-            .collect();
+        let services =
+            views.iter().map(|(view, connections)| Entry { row: ServiceRow::from(view), connections: *connections }).collect();
         Self { services, rejected: report.map(|report| report.rejections.clone()).unwrap_or_default() }
     }
 
@@ -136,36 +128,18 @@ impl Listing {
         let wide = format == Format::Wide;
         let width = width.filter(|_| !wide);
         let header: &[&str] = if wide {
-            &["SERVICE", "PROTO", "FAMILY", "FRONTENDS", "POLICIES", "READY", "BACKENDS", "CONNECTIONS", "NOT SERVED", "ID"]
+            &["SERVICE", "PROTO", "FAMILY", "FRONTENDS", "POLICIES", "READY", "BACKENDS", "CONNECTIONS", "ID"]
         } else {
             &["SERVICE", "PROTO", "FRONTENDS", "READY", "CONNS"]
         };
         let rows = self.services.iter().map(if wide { wide_row } else { narrow_row }).collect();
         let mut parts = vec![columns(header, rows, width)];
-        let unserved = self.unserved_rows();
-        if !wide && !unserved.is_empty() {
-            parts.push(columns(&["SERVICE", "NOT SERVED AS IT ASKS"], unserved, width));
-        }
         if !self.rejected.is_empty() {
             let rows = self.rejected.iter().map(rejected_row).collect();
             parts.push(columns(&LEFT_OUT, rows, width));
         }
         parts.join("\n\n")
     }
-
-    /// One row for all ports and families of a Service.
-    fn unserved_rows(&self) -> Vec<Vec<Value>> {
-        let mut asked: Vec<_> = self.services.iter().filter(|entry| !entry.unserved.is_empty()).collect();
-        asked.dedup_by_key(|entry| (&entry.row.who.namespace, &entry.row.who.name));
-        let messages = |entry: &Entry| lines(entry.unserved.iter().map(|unserved| &unserved.message));
-        let title = |entry: &Entry| format!("{}/{}", entry.row.who.namespace, entry.row.who.name);
-        asked.into_iter().map(|entry| vec![title(entry).into(), messages(entry).into()]).collect()
-    }
-}
-
-fn unserved(report: &Report, row: &ServiceRow) -> Vec<Unserved> {
-    let note = report.services.iter().find(|note| note.namespace == row.who.namespace && note.name == row.who.name);
-    note.map(|note| note.unserved.clone()).unwrap_or_default()
 }
 
 fn narrow_row(entry: &Entry) -> Vec<Value> {
@@ -194,7 +168,6 @@ fn wide_row(entry: &Entry) -> Vec<Value> {
         ready(entry).into(),
         lines(backends).into(),
         entry.connections.into(),
-        lines(entry.unserved.iter().map(|unserved| &unserved.feature)).into(),
         u64::from(entry.row.id).into(),
     ]
 }

@@ -6,7 +6,7 @@ use super::output::Format;
 use super::status::{PinnedLink, Status, Table};
 use super::{backends, flows, services};
 use crate::maps::{Capacity, Maps, MemoryMaps, Read, ServiceView, source_range};
-use crate::serve::report::{Device, Rejection, Report, ServiceCidrs, ServiceNote, Source, Unserved, Warning};
+use crate::serve::report::{Device, Rejection, Report, ServiceCidrs, Source, Warning};
 use bytemuck::Zeroable;
 use jiff::Timestamp;
 use proxy_common::abi::*;
@@ -169,21 +169,13 @@ fn report() -> Report {
         lag_ms: 0,
         healthz: Some("0.0.0.0:10256".into()),
         metrics: Some("127.0.0.1:10249".into()),
-        services: vec![ServiceNote {
-            namespace: "default".into(),
-            name: "hello-k8s".into(),
-            unserved: vec![
-                Unserved { feature: "health_check_node_port".into(), message: "the health check port is not served".into() },
-                Unserved { feature: "sctp".into(), message: "SCTP ports are not served".into() },
-            ],
-        }],
         rejections: vec![Rejection {
             kind: "EndpointSlice".into(),
             namespace: "vote".into(),
             name: "db-x7k2p".into(),
             service: Some("db".into()),
-            reason: "loopback_endpoint".into(),
-            message: "endpoint 127.0.0.1: an endpoint can't be a loopback address".into(),
+            reason: "endpoint_address".into(),
+            message: "endpoint 127.0.0.1: a loopback address; it is left out".into(),
         }],
         devices: vec![
             device("lo", "none", "the loopback device"),

@@ -13,6 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Default)]
 pub struct Compiler {
     ports: KeyMap<PortName, Box<Entry>>,
+    /// How many of them stand in the table.
+    standing: usize,
     by_service: KeyMap<ObjectName, Vec<PortName>>,
     claims: Claims,
     /// Service ports that lost a frontend to another.
@@ -74,6 +76,11 @@ impl Compiler {
         self.ports.values().filter(|entry| !entry.frontends.is_empty()).map(|entry| entry.given())
     }
 
+    /// How many service ports stand in the table.
+    pub const fn standing(&self) -> usize {
+        self.standing
+    }
+
     fn taken(&self, entry: &Entry, key: FrontendKey) -> Rejection {
         let owner = self.claims.owner(&key).and_then(|name| self.ports.get(name)).map_or(entry, AsRef::as_ref);
         rejection(&entry.service, RejectReason::Taken { key, owner: owner.service.clone() })
@@ -130,7 +137,9 @@ impl Compiler {
         for (key, _) in &entry.wanted.frontends {
             self.claims.remove(key, &entry.claim, affected);
         }
-        (!entry.frontends.is_empty()).then_some(Change::Remove(name))
+        let stood = !entry.frontends.is_empty();
+        self.standing -= usize::from(stood);
+        stood.then_some(Change::Remove(name))
     }
 
     /// Gives a service port the frontends that are its own.
@@ -145,6 +154,7 @@ impl Compiler {
         let known = std::mem::replace(&mut entry.lost, lost.map(|(key, _)| key).collect());
         let fresh: Vec<FrontendKey> = entry.lost.iter().filter(|key| !known.contains(key)).copied().collect();
         if frontends != entry.frontends || (entry.stale && !frontends.is_empty()) {
+            self.standing = self.standing + usize::from(!frontends.is_empty()) - usize::from(!entry.frontends.is_empty());
             entry.frontends = frontends;
             entry.stale = entry.frontends.is_empty();
             compiled.changes.push(if entry.stale { Change::Remove(name.clone()) } else { Change::Set(entry.given()) });
@@ -161,7 +171,7 @@ impl Compiler {
 }
 
 fn rejection(service: &ObjectName, reason: RejectReason) -> Rejection {
-    Rejection { kind: Kind::Service, object: service.clone(), reason, more: 0 }
+    Rejection { kind: Kind::Service, object: service.clone(), service: Some(service.name.clone()), reason, more: 0 }
 }
 
 impl Entry {

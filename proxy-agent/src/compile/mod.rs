@@ -6,8 +6,10 @@
 mod backends;
 mod claims;
 mod compiler;
+mod health;
 mod ports;
 mod sources;
 mod topology;
 
 pub use compiler::{Compiled, Compiler};
+pub use health::HealthChecks;

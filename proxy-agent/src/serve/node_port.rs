@@ -1,13 +1,12 @@
 //! healthCheckNodePort: for each Service that asks for it an HTTP server on this node's NodePort addresses, which tells load
 //! balancers how many endpoints are here (S49, S50).
 //!
-//! Invariant: after each [`HealthServers::sync`] there is a listener for each address and port that is wanted, or a failure that
-//! was said once; and none that is not wanted.
+//! Invariant: at any time there is a listener for each address and port that is wanted, or a failure that was said once; and none
+//! that is not wanted. What a change costs depends on what changed alone.
 
 use super::health::Health;
 use super::http::NOSNIFF;
 use super::listen::Listener;
-use crate::control::HealthChecks;
 use crate::state::HealthCheck;
 use crate::watch::objects::ObjectName;
 use crate::watch::{About, Gravity, Notice};
@@ -33,6 +32,7 @@ pub struct HealthServers {
     node: String,
     health: Arc<Health>,
     servers: BTreeMap<(ObjectName, Family), Server>,
+    addresses: Vec<IpAddr>,
 }
 
 /// The server of one Service in one family.
@@ -69,21 +69,55 @@ struct Name<'a> {
 impl HealthServers {
     /// None yet, on the node of this name.
     pub const fn new(node: String, health: Arc<Health>) -> Self {
-        Self { node, health, servers: BTreeMap::new() }
+        Self { node, health, servers: BTreeMap::new(), addresses: Vec::new() }
     }
 
-    /// Opens what is wanted at these addresses, closes what is not, and says what fails afresh. What failed is tried again.
-    pub fn sync(&mut self, wanted: &HealthChecks, addresses: &[IpAddr]) -> Vec<Notice> {
-        self.servers.retain(|(service, family), server| {
-            let check = wanted.get(service).and_then(|checks| checks.iter().find(|check| check.family == *family));
-            check.is_some_and(|check| check.port == server.port)
-        });
+    /// These Services want these checks now, none of them to be answered if there are none; says what fails afresh.
+    pub fn set(&mut self, changed: &[(ObjectName, Vec<HealthCheck>)]) -> Vec<Notice> {
+        // What closes goes first: a port may change hands.
+        for (service, checks) in changed {
+            for family in [Family::V4, Family::V6] {
+                let key = (service.clone(), family);
+                let port = checks.iter().find(|check| check.family == family).map(|check| check.port);
+                if self.servers.get(&key).is_some_and(|server| Some(server.port) != port) {
+                    self.servers.remove(&key);
+                }
+            }
+        }
+        let mut said = Vec::new();
+        for (service, check) in changed.iter().flat_map(|(service, checks)| checks.iter().map(move |check| (service, check))) {
+            let server = self.servers.entry((service.clone(), check.family)).or_insert_with(|| {
+                let answers = Answers { service: service.clone(), endpoints: AtomicUsize::new(0), health: self.health.clone() };
+                Server::new(check.port, answers)
+            });
+            server.answers.endpoints.store(check.endpoints, Ordering::Relaxed);
+            let missing = server.missing(check.family, &self.addresses);
+            said.extend(open(&self.node, service, server, missing));
+        }
+        said
+    }
+
+    /// NodePorts are served at these addresses now; says what fails afresh.
+    pub fn set_addresses(&mut self, addresses: &[IpAddr]) -> Vec<Notice> {
+        if self.addresses == addresses {
+            return Vec::new();
+        }
+        self.addresses = addresses.to_vec();
         self.servers.iter_mut().for_each(|((_, family), server)| server.leave_others(*family, addresses));
         let mut said = Vec::new();
-        for (service, checks) in wanted {
-            for check in checks {
-                said.extend(self.serve(service, check, addresses));
-            }
+        for ((service, family), server) in &mut self.servers {
+            let missing = server.missing(*family, addresses);
+            said.extend(open(&self.node, service, server, missing));
+        }
+        said
+    }
+
+    /// Tries again what failed; says what fails otherwise than before.
+    pub fn retry(&mut self) -> Vec<Notice> {
+        let mut said = Vec::new();
+        for ((service, _), server) in &mut self.servers {
+            let failed = server.failed.keys().copied().collect();
+            said.extend(open(&self.node, service, server, failed));
         }
         said
     }
@@ -97,19 +131,13 @@ impl HealthServers {
             server.failed.iter().map(text).collect::<Vec<_>>()
         })
     }
+}
 
-    fn serve(&mut self, service: &ObjectName, check: &HealthCheck, addresses: &[IpAddr]) -> Vec<Notice> {
-        let health = &self.health;
-        let server = self.servers.entry((service.clone(), check.family)).or_insert_with(|| {
-            let answers = Answers { service: service.clone(), endpoints: AtomicUsize::new(0), health: health.clone() };
-            Server::new(check.port, answers)
-        });
-        server.answers.endpoints.store(check.endpoints, Ordering::Relaxed);
-        let own: Vec<IpAddr> = of_family(check.family, addresses).filter(|addr| !server.listeners.contains_key(addr)).collect();
-        let failed = own.into_iter().filter_map(|address| server.open(address).map(|error| (address, error)));
-        let failed: Vec<_> = failed.collect();
-        failed.into_iter().map(|(address, error)| notice(&self.node, service, server.at(address), &error)).collect()
-    }
+/// Opens a server's sockets at these addresses, and says what fails afresh.
+fn open(node: &str, service: &ObjectName, server: &mut Server, addresses: Vec<IpAddr>) -> Vec<Notice> {
+    let failed: Vec<_> =
+        addresses.into_iter().filter_map(|address| server.open(address).map(|error| (address, error))).collect();
+    failed.into_iter().map(|(address, error)| notice(node, service, server.at(address), &error)).collect()
 }
 
 impl Server {
@@ -119,6 +147,11 @@ impl Server {
 
     fn at(&self, address: IpAddr) -> SocketAddr {
         SocketAddr::new(address, self.port.number())
+    }
+
+    /// The addresses of a family that it does not listen at.
+    fn missing(&self, family: Family, addresses: &[IpAddr]) -> Vec<IpAddr> {
+        of_family(family, addresses).filter(|address| !self.listeners.contains_key(address)).collect()
     }
 
     fn leave_others(&mut self, family: Family, addresses: &[IpAddr]) {

@@ -43,8 +43,6 @@ pub struct Report {
     pub healthz: Option<String>,
     /// Where `/metrics` is, if anywhere.
     pub metrics: Option<String>,
-    /// Services with something that is not served or was left out; the others are not listed.
-    pub services: Vec<ServiceNote>,
     /// Objects, or parts of them, that were left out.
     pub rejections: Vec<Rejection>,
     /// Devices of the node, each with what was done about it and why.
@@ -83,28 +81,6 @@ pub struct ServiceCidrs {
     pub prefixes: Vec<String>,
 }
 
-/// What is special about one Service.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ServiceNote {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// What it asks for and does not get.
-    pub unserved: Vec<Unserved>,
-}
-
-/// Something that a Service asks for and does not get.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Unserved {
-    /// In one word: the label of `sluice_services_unserved`.
-    pub feature: String,
-    /// What happens, for people.
-    pub message: String,
-}
-
 /// An object, or part of one, that was left out.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -115,7 +91,7 @@ pub struct Rejection {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// The Service it belongs to, or its own name if it is one.
+    /// The Service that it belongs to, or its own name if it is one.
     pub service: Option<String>,
     /// Why, in one word: the label of `sluice_rejected_objects`.
     pub reason: String,
@@ -289,7 +265,6 @@ mod tests {
             lag_ms: 0,
             healthz: None,
             metrics: None,
-            services: Vec::new(),
             rejections: Vec::new(),
             devices: Vec::new(),
             warnings: Vec::new(),

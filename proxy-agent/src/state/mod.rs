@@ -14,7 +14,6 @@ mod slice;
 mod slices;
 mod source_ranges;
 mod store;
-mod unserved;
 
 pub use health::{HealthCheck, WithoutLocal};
 pub use ip::{parse_cidr, parse_ip};
@@ -24,4 +23,3 @@ pub use service::{Policies, Service, ServicePort};
 pub use slice::{Endpoint, NodeHint, Slice, SlicePort};
 pub use slices::Slices;
 pub use store::{State, Taken};
-pub use unserved::{Unserved, UnservedSet};

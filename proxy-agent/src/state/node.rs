@@ -1,6 +1,7 @@
 //! This node's Node object as facts.
 
 use super::ip::{parse_cidr, parse_ip};
+use super::rejection::RejectReason;
 use crate::watch::objects;
 use ipnet::IpNet;
 use std::net::IpAddr;
@@ -47,19 +48,25 @@ impl NodeFacts {
     }
 }
 
-/// What the object says.
-pub fn node(object: &objects::Node) -> NodeFacts {
-    let of_type = |wanted: &'static str| {
-        let of_type = object.status.addresses.iter().filter(move |item| item.address_type == wanted);
-        of_type.filter_map(|item| parse_ip(&item.address))
-    };
+/// What the object says, and what of it was left out.
+pub fn node(object: &objects::Node, rejected: &mut Vec<RejectReason>) -> NodeFacts {
+    let mut addresses = Vec::new();
+    for wanted in ["InternalIP", "ExternalIP"] {
+        for item in object.status.addresses.iter().filter(|item| item.address_type == wanted) {
+            match parse_ip(&item.address) {
+                Some(address) => addresses.push(address),
+                None => rejected.push(RejectReason::NodeAddress { text: item.address.clone() }),
+            }
+        }
+    }
+    let mut pod_cidrs = Vec::new();
+    for text in &object.spec.pod_cidrs {
+        match parse_cidr(text) {
+            Some(cidr) => pod_cidrs.push(cidr),
+            None => rejected.push(RejectReason::PodCidr { text: text.clone() }),
+        }
+    }
     let leaving = object.metadata.deletion_timestamp.is_some() || object.spec.taints.iter().any(|taint| taint.key == LEAVING);
     let zone = object.metadata.labels.as_ref().and_then(|labels| labels.get(ZONE)).filter(|zone| !zone.is_empty());
-    NodeFacts {
-        addresses: of_type("InternalIP").chain(of_type("ExternalIP")).collect(),
-        zone: zone.map(|zone| zone.as_str().into()),
-        pod_cidrs: object.spec.pod_cidrs.iter().filter_map(|text| parse_cidr(text)).collect(),
-        exists: true,
-        eligible: !leaving,
-    }
+    NodeFacts { addresses, zone: zone.map(|zone| zone.as_str().into()), pod_cidrs, exists: true, eligible: !leaving }
 }

@@ -1,9 +1,10 @@
 //! What was left out, and why.
 
 use crate::watch::objects::{Kind, ObjectName};
-use proxy_common::abi::FrontendKey;
+use proxy_common::abi::{FrontendKey, Port};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// Something that was left out of the tables, or taken for something else; everything else of the object is served.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -12,9 +13,11 @@ pub struct Rejection {
     pub kind: Kind,
     /// The object.
     pub object: ObjectName,
+    /// The Service that it belongs to, or its own name if it is one; of the object's namespace.
+    pub service: Option<Arc<str>>,
     /// Why.
     pub reason: RejectReason,
-    /// How many more parts of the object were left out for a reason with the same label.
+    /// How many more parts of the object were left out for a like reason.
     pub more: usize,
 }
 
@@ -62,6 +65,46 @@ pub enum RejectReason {
     NodePort {
         /// The number.
         number: i64,
+    },
+    /// The protocol is SCTP (S44).
+    #[error("port {number} is SCTP, and Sluice serves TCP and UDP alone; the port is not served")]
+    Sctp {
+        /// The port's number.
+        number: i64,
+    },
+    /// Load balancers are to ask for a Service's health, and there is no port for it (S49).
+    #[error("healthCheckNodePort {}: write a number from 1 to 65535; load balancers get no answer from this node", given(*.number))]
+    HealthCheckNodePort {
+        /// The number; 0 = none was given.
+        number: i64,
+    },
+    /// Another Service has the healthCheckNodePort (S9).
+    #[error("healthCheckNodePort {port} belongs to the older Service {owner}; it goes to this one when that one leaves it")]
+    HealthCheckTaken {
+        /// What both claim.
+        port: Port,
+        /// Who has it.
+        owner: ObjectName,
+    },
+    /// For so long no client keeps its backend (S43).
+    #[error("timeoutSeconds {seconds} of sessionAffinity: write a number from 1 to 86400; {taken} is taken")]
+    AffinityTimeout {
+        /// The number.
+        seconds: i64,
+        /// What is taken for it.
+        taken: u32,
+    },
+    /// One of the Node's addresses makes no sense.
+    #[error("address {text}: no IP address; it is left out")]
+    NodeAddress {
+        /// The address.
+        text: String,
+    },
+    /// One of the Node's podCIDRs makes no sense.
+    #[error("podCIDR {text}: write a prefix such as 10.244.1.0/24; no client counts as a pod of this node by it")]
+    PodCidr {
+        /// The prefix.
+        text: String,
     },
     /// The protocol is unknown.
     #[error("protocol {text}: write TCP, UDP or SCTP; the port is not served")]
@@ -151,6 +194,11 @@ impl RejectReason {
             Self::SourceRange { .. } => "source_range",
             Self::Port { .. } => "port",
             Self::NodePort { .. } => "node_port",
+            Self::Sctp { .. } => "sctp",
+            Self::HealthCheckNodePort { .. } => "health_check_node_port",
+            Self::AffinityTimeout { .. } => "affinity_timeout",
+            Self::NodeAddress { .. } => "node_address",
+            Self::PodCidr { .. } => "pod_cidr",
             Self::Protocol { .. } => "protocol",
             Self::PortName { .. } => "port_name",
             Self::NameTooLong => "name_too_long",
@@ -158,13 +206,22 @@ impl RejectReason {
             Self::EndpointPort { .. } => "endpoint_port",
             Self::ServiceCidr { .. } => "service_cidr",
             Self::Unknown { .. } => "unknown_value",
-            Self::Taken { .. } => "taken",
+            Self::Taken { .. } | Self::HealthCheckTaken { .. } => "taken",
         }
     }
 
     /// Whether something is not served because of it.
     pub const fn is_left_out(&self) -> bool {
-        !matches!(self, Self::Unknown { .. })
+        !matches!(self, Self::Unknown { .. } | Self::AffinityTimeout { .. })
+    }
+
+    /// What it is alike by to others of the same object, of which one is named and the rest counted. Of unknown words each field's
+    /// has a meaning of its own.
+    const fn likeness(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Unknown { field, .. } => (self.label(), *field),
+            _ => (self.label(), ""),
+        }
     }
 }
 
@@ -173,6 +230,11 @@ impl fmt::Display for Rejection {
         write!(f, "{} {}: {}", self.kind, self.object, self.reason)?;
         if self.more > 0 { write!(f, " (and {} more)", self.more) } else { Ok(()) }
     }
+}
+
+/// A number as the object has it, where 0 says that it has none.
+fn given(number: i64) -> String {
+    if number == 0 { "is missing".into() } else { number.to_string() }
 }
 
 /// An address and port as operators write them.
@@ -189,13 +251,14 @@ impl fmt::Display for Dialled {
     }
 }
 
-/// One rejection for each label among an object's reasons: the first, and how many more there were.
-pub fn summarise(kind: Kind, object: &ObjectName, reasons: Vec<RejectReason>) -> Vec<Rejection> {
-    let mut found: BTreeMap<&'static str, Rejection> = BTreeMap::new();
+/// One rejection for all reasons of an object that are alike: the first, and how many more there were.
+pub fn summarise(kind: Kind, object: &ObjectName, service: Option<&Arc<str>>, reasons: Vec<RejectReason>) -> Vec<Rejection> {
+    let mut found: BTreeMap<_, Rejection> = BTreeMap::new();
     for reason in reasons {
-        found.entry(reason.label()).and_modify(|rejection| rejection.more += 1).or_insert_with(|| Rejection {
+        found.entry(reason.likeness()).and_modify(|rejection| rejection.more += 1).or_insert_with(|| Rejection {
             kind,
             object: object.clone(),
+            service: service.cloned(),
             reason,
             more: 0,
         });

@@ -3,7 +3,6 @@
 use super::check::{Protocol, address, note_unknown, port, protocol};
 use super::rejection::RejectReason;
 use super::source_ranges::SourceRanges;
-use super::unserved::{Unserved, UnservedSet};
 use crate::config::Algorithm;
 use crate::watch::objects;
 use proxy_common::abi::{Addr, Family, Port, Proto};
@@ -44,8 +43,6 @@ pub struct Service {
     pub affinity: u32,
     /// Where load balancers ask for endpoints on this node, if they do (S49).
     pub health_check: Option<Port>,
-    /// What it asks for and does not get.
-    pub unserved: UnservedSet,
 }
 
 /// The traffic policies of a Service; by default both are Cluster.
@@ -92,10 +89,9 @@ pub fn service(object: &objects::Service, rejected: &mut Vec<RejectReason>) -> O
         return None;
     }
     unknown_words(spec, rejected);
-    let mut unserved = UnservedSet::default();
     let mut ports: Vec<ServicePort> = Vec::with_capacity(spec.ports.len());
     for raw in &spec.ports {
-        let Some(port) = service_port(raw, &mut unserved, rejected) else { continue };
+        let Some(port) = service_port(raw, rejected) else { continue };
         if ports.iter().any(|other| other.name == port.name && other.proto == port.proto) {
             rejected.push(RejectReason::PortName { name: port.name.into() });
         } else {
@@ -117,9 +113,8 @@ pub fn service(object: &objects::Service, rejected: &mut Vec<RejectReason>) -> O
         ports,
         policies,
         algorithm: algorithm(object, rejected),
-        affinity: affinity(spec),
-        health_check: health_check(spec),
-        unserved,
+        affinity: affinity(spec, rejected),
+        health_check: health_check(spec, rejected),
     })
 }
 
@@ -149,14 +144,16 @@ fn cluster_ips(spec: &objects::ServiceSpec, rejected: &mut Vec<RejectReason>) ->
     (v4, v6)
 }
 
-fn affinity(spec: &objects::ServiceSpec) -> u32 {
-    match spec.session_affinity.as_str() {
-        "ClientIP" => {
-            let seconds = spec.session_affinity_config.client_ip.timeout_seconds.unwrap_or(DEFAULT_AFFINITY);
-            seconds.clamp(1, LONGEST_AFFINITY) as u32
-        }
-        _ => 0,
+fn affinity(spec: &objects::ServiceSpec, rejected: &mut Vec<RejectReason>) -> u32 {
+    if spec.session_affinity != "ClientIP" {
+        return 0;
     }
+    let seconds = spec.session_affinity_config.client_ip.timeout_seconds.unwrap_or(DEFAULT_AFFINITY);
+    let taken = seconds.clamp(1, LONGEST_AFFINITY);
+    if taken != seconds {
+        rejected.push(RejectReason::AffinityTimeout { seconds, taken: taken as u32 });
+    }
+    taken as u32
 }
 
 /// What the annotation says; a word that is neither is taken for the configured default, and said.
@@ -190,20 +187,23 @@ fn load_balancer_ips(object: &objects::Service, rejected: &mut Vec<RejectReason>
 }
 
 /// As kube-proxy has it: load balancers ask only where the policy makes a difference.
-fn health_check(spec: &objects::ServiceSpec) -> Option<Port> {
-    let asked = spec.service_type == "LoadBalancer" && spec.external_traffic_policy == LOCAL;
-    port(spec.health_check_node_port).filter(|_| asked)
+fn health_check(spec: &objects::ServiceSpec, rejected: &mut Vec<RejectReason>) -> Option<Port> {
+    if spec.service_type != "LoadBalancer" || spec.external_traffic_policy != LOCAL {
+        return None;
+    }
+    let number = spec.health_check_node_port;
+    let port = port(number);
+    if port.is_none() {
+        rejected.push(RejectReason::HealthCheckNodePort { number });
+    }
+    port
 }
 
-fn service_port(
-    raw: &objects::ServicePort,
-    unserved: &mut UnservedSet,
-    rejected: &mut Vec<RejectReason>,
-) -> Option<ServicePort> {
+fn service_port(raw: &objects::ServicePort, rejected: &mut Vec<RejectReason>) -> Option<ServicePort> {
     let proto = match protocol(&raw.protocol) {
         Protocol::Served(proto) => proto,
         Protocol::Sctp => {
-            unserved.insert(Unserved::Sctp);
+            rejected.push(RejectReason::Sctp { number: raw.port });
             return None;
         }
         Protocol::Unknown => {

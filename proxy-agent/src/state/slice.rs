@@ -68,9 +68,8 @@ pub enum NodeHint {
 
 /// What the object says to the node `node`, and what of it was left out. `None` if it is not for us (S1, S5).
 pub fn slice(object: &objects::EndpointSlice, node: &str, rejected: &mut Vec<RejectReason>) -> Option<Slice> {
-    let labels = object.metadata.labels.as_ref()?;
-    let service = labels.get(SERVICE_NAME).filter(|name| !name.is_empty())?;
-    if labels.contains_key(HEADLESS) {
+    let service = service_name(object)?;
+    if object.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(HEADLESS)) {
         return None;
     }
     let family = match object.address_type.as_str() {
@@ -88,6 +87,11 @@ pub fn slice(object: &objects::EndpointSlice, node: &str, rejected: &mut Vec<Rej
         ports: object.ports.iter().filter_map(|port| slice_port(port, rejected)).collect(),
         endpoints: endpoints(&object.endpoints, family, node, rejected),
     })
+}
+
+/// The Service that the object says it belongs to.
+pub fn service_name(object: &objects::EndpointSlice) -> Option<&str> {
+    object.metadata.labels.as_ref()?.get(SERVICE_NAME).map(String::as_str).filter(|name| !name.is_empty())
 }
 
 fn endpoints(raw: &[objects::Endpoint], family: Family, node: &str, rejected: &mut Vec<RejectReason>) -> Vec<Endpoint> {

@@ -6,12 +6,11 @@ use super::service::{self, Service};
 use super::service_cidr::{self, ServiceCidr, ServiceCidrs};
 use super::slice::{self, Slice};
 use super::slices::Slices;
-use super::unserved::UnservedSet;
 use crate::config::Algorithm;
 use crate::keys::KeyMap;
 use crate::watch::objects::{Kind, Object, ObjectName};
 use ipnet::IpNet;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -24,6 +23,9 @@ pub struct Taken {
     pub rejected: Vec<Rejection>,
 }
 
+/// Of so many objects that are gone it is remembered what was said of them.
+const REMEMBERED: usize = 256;
+
 /// All facts.
 #[derive(Debug, Default)]
 pub struct State {
@@ -31,6 +33,8 @@ pub struct State {
     /// Of Services that name none.
     algorithm: Algorithm,
     services: KeyMap<ObjectName, Box<Service>>,
+    /// Those with source ranges, which this node's addresses concern.
+    restricted: BTreeSet<ObjectName>,
     slices: KeyMap<ObjectName, Slices>,
     /// The Service of each slice.
     homes: KeyMap<ObjectName, ObjectName>,
@@ -39,6 +43,8 @@ pub struct State {
     device_addresses: Vec<IpAddr>,
     service_cidrs: ServiceCidrs,
     rejections: BTreeMap<(Kind, ObjectName), Vec<Rejection>>,
+    /// What was said of objects that are gone, the last ones: one that comes and goes all the time is no reason to say it again.
+    said: VecDeque<((Kind, ObjectName), Vec<Rejection>)>,
 }
 
 impl State {
@@ -68,10 +74,15 @@ impl State {
                 let slice = slice::slice(raw, &self.node_name, &mut reasons);
                 self.set_slice(&name, slice, dirty)
             }
-            Object::Node(raw) => *name.name == *self.node_name && self.set_node(node::node(raw), dirty),
+            Object::Node(raw) => *name.name == *self.node_name && self.set_node(node::node(raw, &mut reasons), dirty),
             Object::ServiceCidr(raw) => self.set_service_cidr(&name.name, service_cidr::service_cidr(raw, &mut reasons)),
         };
-        Taken { changed, rejected: self.reject(object.kind(), name, reasons) }
+        let service = match object {
+            Object::Service(_) => Some(name.name.clone()),
+            Object::EndpointSlice(raw) => slice::service_name(raw).map(Arc::from),
+            Object::Node(_) | Object::ServiceCidr(_) => None,
+        };
+        Taken { changed, rejected: self.reject(object.kind(), name, service.as_ref(), reasons) }
     }
 
     /// Forgets an object. The Services that it touched become dirty.
@@ -83,7 +94,10 @@ impl State {
             Kind::Node => {}
             Kind::ServiceCidr => drop(self.service_cidrs.remove(&name.name)),
         }
-        self.rejections.remove(&(kind, name.clone()));
+        if let Some(said) = self.rejections.remove_entry(&(kind, name.clone())) {
+            self.said.truncate(REMEMBERED - 1);
+            self.said.push_front(said);
+        }
     }
 
     /// A Service.
@@ -94,11 +108,6 @@ impl State {
     /// The slices of a Service.
     pub fn slices(&self, service: &ObjectName) -> Option<&Slices> {
         self.slices.get(service)
-    }
-
-    /// What a Service asks for and does not get.
-    pub fn unserved(&self, name: &ObjectName) -> UnservedSet {
-        self.services.get(name).map(|service| service.unserved).unwrap_or_default()
     }
 
     /// This node.
@@ -144,8 +153,7 @@ impl State {
     }
 
     fn touch_restricted(&self, dirty: &mut BTreeSet<ObjectName>) {
-        let restricted = self.services.iter().filter(|(_, service)| !service.source_ranges.is_empty());
-        dirty.extend(restricted.map(|(name, _)| name.clone()));
+        dirty.extend(self.restricted.iter().cloned());
     }
 
     fn set_service_cidr(&mut self, name: &Arc<str>, cidr: ServiceCidr) -> bool {
@@ -157,6 +165,11 @@ impl State {
     fn set_service(&mut self, name: &ObjectName, service: Option<Service>, dirty: &mut BTreeSet<ObjectName>) -> bool {
         if self.service(name) == service.as_ref() {
             return false;
+        }
+        if service.as_ref().is_some_and(|service| !service.source_ranges.is_empty()) {
+            self.restricted.insert(name.clone());
+        } else {
+            self.restricted.remove(name);
         }
         match service {
             Some(service) => self.services.insert(name.clone(), Box::new(service)),
@@ -193,14 +206,26 @@ impl State {
         }
     }
 
-    fn reject(&mut self, kind: Kind, name: ObjectName, reasons: Vec<RejectReason>) -> Vec<Rejection> {
-        let after = summarise(kind, &name, reasons);
+    /// Puts in force what is left out of an object, and says what of it was not said before.
+    fn reject(
+        &mut self,
+        kind: Kind,
+        name: ObjectName,
+        service: Option<&Arc<str>>,
+        reasons: Vec<RejectReason>,
+    ) -> Vec<Rejection> {
+        let after = summarise(kind, &name, service, reasons);
         let key = (kind, name);
-        let before = self.rejections.remove(&key).unwrap_or_default();
-        let fresh = after.iter().filter(|rejection| !before.contains(rejection)).cloned().collect();
-        if !after.is_empty() {
-            self.rejections.insert(key, after);
+        let mut before = self.rejections.remove(&key).unwrap_or_default();
+        if after.is_empty() {
+            return Vec::new();
         }
+        if let Some(at) = self.said.iter().position(|(gone, _)| *gone == key) {
+            before.extend(self.said.remove(at).into_iter().flat_map(|(_, said)| said));
+        }
+        let is_known = |rejection: &Rejection| before.iter().any(|known| known.reason == rejection.reason);
+        let fresh = after.iter().filter(|rejection| !is_known(rejection)).cloned().collect();
+        self.rejections.insert(key, after);
         fresh
     }
 }

@@ -4,6 +4,7 @@ use super::objects::{Kind, Object, ObjectName};
 use super::trouble::{Subject, Trouble};
 use std::fmt;
 use std::future::Future;
+use std::time::Instant;
 use tokio::sync::mpsc;
 
 /// One thing that a source saw.
@@ -51,8 +52,24 @@ impl From<Object> for Event {
     }
 }
 
-/// Where a source sends what it sees; what stands in one message belongs together and is put in force at once.
-pub type Events = mpsc::Sender<Vec<Event>>;
+/// What belongs together and is put in force at once.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Batch {
+    /// When it came.
+    pub came: Instant,
+    /// In their order.
+    pub events: Vec<Event>,
+}
+
+impl Batch {
+    /// These events, which have just come.
+    pub fn just_came(events: Vec<Event>) -> Self {
+        Self { came: Instant::now(), events }
+    }
+}
+
+/// Where a source sends what it sees.
+pub type Events = mpsc::Sender<Batch>;
 
 /// A source of truth.
 pub trait Source: Send + 'static {

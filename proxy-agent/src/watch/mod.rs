@@ -13,7 +13,7 @@ pub mod trouble;
 pub mod yaml;
 
 pub use api::Api;
-pub use event::{Event, Events, Listing, Source};
+pub use event::{Batch, Event, Events, Listing, Source};
 pub use files::Files;
 pub use notice::{About, Gravity, Notice};
 pub use start::{notices, start};

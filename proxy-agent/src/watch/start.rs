@@ -1,7 +1,7 @@
 //! The source that the configuration names, and the way back to it.
 
 use super::api::{self, Access, Api};
-use super::event::{Event, Source};
+use super::event::{Batch, Source};
 use super::files::Files;
 use super::notice::Notice;
 use crate::config::SourceConfig;
@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 const WAITING: usize = 64;
 
 /// Follows the source. What it sees comes out of the receiver; when that is dropped, the task ends.
-pub fn start(source: &SourceConfig, node_name: &str) -> (mpsc::Receiver<Vec<Event>>, JoinHandle<()>) {
+pub fn start(source: &SourceConfig, node_name: &str) -> (mpsc::Receiver<Batch>, JoinHandle<()>) {
     let (events, receiver) = mpsc::channel(WAITING);
     let task = match Way::of(source) {
         Way::Api(access) => tokio::spawn(Api::new(access, node_name.into()).follow(events)),

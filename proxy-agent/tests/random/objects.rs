@@ -5,8 +5,9 @@ use k8s_openapi::jiff::Timestamp;
 use kube::core::ObjectMeta;
 use proptest::prelude::*;
 use proxy_agent::watch::objects::{
-    Conditions, Endpoint, EndpointPort, EndpointSlice, Hint, Hints, LoadBalancerIngress, LoadBalancerStatus, Node, Object,
-    Service, ServicePort, ServiceSpec, ServiceStatus,
+    ALGORITHM, ClientIpConfig, Conditions, Endpoint, EndpointPort, EndpointSlice, Hint, Hints, LoadBalancerIngress,
+    LoadBalancerStatus, Node, NodeAddress, NodeSpec, NodeStatus, Object, Service, ServicePort, ServiceSpec, ServiceStatus,
+    SessionAffinityConfig, Taint,
 };
 use std::collections::BTreeMap;
 
@@ -34,31 +35,37 @@ pub fn service() -> impl Strategy<Value = Object> {
         prop::option::of(0_i64..3),
         prop::collection::vec(address, 0..3),
         prop::collection::vec(port, 0..4),
-        text(&["ClusterIP", "ClusterIP", "ExternalName", "Fancy"]),
-        prop::bool::weighted(0.1),
-        ranges(),
+        text(&["ClusterIP", "LoadBalancer", "LoadBalancer", "ExternalName", "Fancy"]),
+        (prop::bool::weighted(0.1), prop::option::of(text(&["maglev", "random", "fair"]))),
+        (ranges(), number(&[0, 32_000, 32_000, 32_001, 70_000]), prop::option::of(number(&[0, 1, 7, 86_400, 86_401]))),
         (text(&["", "Cluster", "Local", "Nearest"]), text(&["", "Cluster", "Local", "Nearest"])),
         (outer(), outer(), text(&["VIP", "VIP", "Proxy", "Tunnel"]), text(&["", "None", "ClientIP", "Header"])),
     )
-        .prop_map(|(name, created, cluster_ips, ports, service_type, foreign, ranges, policies, addresses)| {
-            let ((internal, external), (external_ips, balanced, mode, session_affinity)) = (policies, addresses);
-            let mut metadata = meta(name, foreign.then_some("service.kubernetes.io/service-proxy-name"));
-            metadata.creation_timestamp = created.map(|second| Time(Timestamp::from_second(second).unwrap()));
-            let spec = ServiceSpec {
-                service_type,
-                cluster_ips,
-                ports,
-                load_balancer_source_ranges: ranges,
-                internal_traffic_policy: internal,
-                external_traffic_policy: external,
-                external_ips,
-                session_affinity,
-                ..ServiceSpec::default()
-            };
-            let ingress = balanced.into_iter().map(|ip| LoadBalancerIngress { ip, ip_mode: Some(mode.clone()) }).collect();
-            let status = ServiceStatus { load_balancer: LoadBalancerStatus { ingress } };
-            Object::Service(Service { metadata, spec, status })
-        })
+        .prop_map(
+            |(name, created, cluster_ips, ports, service_type, (foreign, algorithm), numbers, policies, addresses)| {
+                let ((internal, external), (external_ips, balanced, mode, session_affinity)) = (policies, addresses);
+                let (ranges, health_check_node_port, timeout_seconds) = numbers;
+                let mut metadata = meta(name, foreign.then_some("service.kubernetes.io/service-proxy-name"));
+                metadata.annotations = algorithm.map(|word| BTreeMap::from([(ALGORITHM.to_owned(), word)]));
+                metadata.creation_timestamp = created.map(|second| Time(Timestamp::from_second(second).unwrap()));
+                let spec = ServiceSpec {
+                    service_type,
+                    cluster_ips,
+                    ports,
+                    load_balancer_source_ranges: ranges,
+                    internal_traffic_policy: internal,
+                    external_traffic_policy: external,
+                    external_ips,
+                    session_affinity,
+                    session_affinity_config: SessionAffinityConfig { client_ip: ClientIpConfig { timeout_seconds } },
+                    health_check_node_port,
+                    ..ServiceSpec::default()
+                };
+                let ingress = balanced.into_iter().map(|ip| LoadBalancerIngress { ip, ip_mode: Some(mode.clone()) }).collect();
+                let status = ServiceStatus { load_balancer: LoadBalancerStatus { ingress } };
+                Object::Service(Service { metadata, spec, status })
+            },
+        )
 }
 
 /// Addresses from outside; one is a ClusterIP of others.
@@ -114,11 +121,21 @@ fn hints() -> impl Strategy<Value = Option<Hints>> {
 
 /// A Node: this one or another.
 pub fn node() -> impl Strategy<Value = Object> {
-    (text(&["node-1", "node-1", "node-2"]), prop::option::of(text(&["", "a", "b", "c"]))).prop_map(|(name, zone)| {
-        let labels = zone.map(|zone| BTreeMap::from([("topology.kubernetes.io/zone".to_owned(), zone)]));
-        let metadata = ObjectMeta { name: Some(name), labels, ..ObjectMeta::default() };
-        Object::Node(Node { metadata, ..Node::default() })
-    })
+    let zone = prop::option::of(text(&["", "a", "b", "c"]));
+    let address = (text(&["InternalIP", "ExternalIP", "Hostname"]), text(&["192.0.2.1", "192.0.2.2", "2001:db8::1", "x"]));
+    let addresses = prop::collection::vec(address, 0..3);
+    let pod_cidrs = prop::collection::vec(text(&["10.244.1.0/24", "fd00:244::/64", "10.244.1.0"]), 0..3);
+    let taint = prop::bool::weighted(0.2);
+    (text(&["node-1", "node-1", "node-2"]), zone, addresses, pod_cidrs, taint).prop_map(
+        |(name, zone, addresses, pod_cidrs, leaving)| {
+            let labels = zone.map(|zone| BTreeMap::from([("topology.kubernetes.io/zone".to_owned(), zone)]));
+            let metadata = ObjectMeta { name: Some(name), labels, ..ObjectMeta::default() };
+            let taints = leaving.then(|| Taint { key: "ToBeDeletedByClusterAutoscaler".into() }).into_iter().collect();
+            let addresses = addresses.into_iter().map(|(address_type, address)| NodeAddress { address_type, address });
+            let status = NodeStatus { addresses: addresses.collect() };
+            Object::Node(Node { metadata, spec: NodeSpec { pod_cidrs, taints }, status })
+        },
+    )
 }
 
 /// Metadata of an object in the namespace `n`.

@@ -7,7 +7,7 @@ use super::objects::{node, service, slice};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proxy_agent::watch::objects::{Kind, Object, ObjectName};
-use proxy_agent::watch::{ApiTrouble, Event, Events, Listing, Source, Subject};
+use proxy_agent::watch::{ApiTrouble, Batch, Event, Events, Listing, Source, Subject};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Objects by kind and name.
@@ -192,13 +192,13 @@ impl Source for Faulty {
         let steps = std::mem::take(&mut self.steps);
         for step in steps {
             let said = self.take(step);
-            if !said.is_empty() && events.send(said).await.is_err() {
+            if !said.is_empty() && events.send(Batch::just_came(said)).await.is_err() {
                 return;
             }
         }
         let said = self.tell_all();
         // Who listens has all that there is to hear.
-        drop(events.send(said).await);
+        drop(events.send(Batch::just_came(said)).await);
     }
 }
 

@@ -11,7 +11,6 @@ pub(super) struct Own {
     pub flips: IntCounter,
     pub flows_expired: IntCounterVec,
     pub services: IntGauge,
-    pub unserved: IntGaugeVec,
     pub rejected: IntGaugeVec,
     pub degraded: IntGaugeVec,
     pub synced: IntGauge,
@@ -28,7 +27,6 @@ impl Own {
         registry.register(Box::new(this.flips.clone()))?;
         registry.register(Box::new(this.flows_expired.clone()))?;
         registry.register(Box::new(this.services.clone()))?;
-        registry.register(Box::new(this.unserved.clone()))?;
         registry.register(Box::new(this.rejected.clone()))?;
         registry.register(Box::new(this.degraded.clone()))?;
         registry.register(Box::new(this.synced.clone()))?;
@@ -57,7 +55,6 @@ impl Own {
                 &["map"],
             )?,
             services: IntGauge::new("sluice_service_ports", "Service ports in force, counted per family")?,
-            unserved: gauge("sluice_services_unserved", "Services that ask for a feature that is not served", "feature")?,
             rejected: gauge("sluice_rejected_objects", "Objects, or parts of them, that were left out", "reason")?,
             degraded: gauge("sluice_degraded", "1 while the condition holds that `sluice status` warns of", "condition")?,
             synced: IntGauge::new("sluice_synced", "1 once Services and EndpointSlices were listed in full (S11)")?,

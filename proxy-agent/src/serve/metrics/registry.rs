@@ -27,7 +27,7 @@ pub struct Applied<'a> {
     pub duration: Duration,
     /// Number of service ports put in force.
     pub flips: u64,
-    /// For each event among the changes: time from its arrival to the flip.
+    /// For each batch of events among the changes: time from its arrival to the flip.
     pub since_arrival: &'a [Duration],
     /// For each slice that tells when its cause happened (after our start): time from then to the flip.
     pub since_trigger: &'a [Duration],
@@ -87,10 +87,9 @@ impl Metrics {
         self.own.lag.set(lag.as_secs_f64());
     }
 
-    /// What is in force and what was left out: counts by feature and by reason replace those before.
-    pub fn observe_services(&self, service_ports: u64, unserved: &[(&str, u64)], rejected: &[(&str, u64)]) {
+    /// What is in force and what was left out: counts by reason replace those before.
+    pub fn observe_services(&self, service_ports: u64, rejected: &[(&str, u64)]) {
         self.own.services.set(i64::try_from(service_ports).unwrap_or(i64::MAX));
-        replace(&self.own.unserved, unserved);
         replace(&self.own.rejected, rejected);
     }
 

@@ -26,7 +26,7 @@ fn full() -> Metrics {
     let metrics = Metrics::new(Arc::new(Fixed(MapReading { counters, tables }))).unwrap();
     let now = Timestamp::from_second(1_000).unwrap();
     metrics.observe_queued(1, 2, now);
-    metrics.observe_services(5, &[("sessionAffinity", 1)], &[("port_zero", 2)]);
+    metrics.observe_services(5, &[("port", 2)]);
     metrics.observe_expired("FLOWS", 4);
     metrics.observe_source(true, false);
     metrics.observe_degraded(&["ip_forward"]);

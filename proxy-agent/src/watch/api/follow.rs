@@ -6,7 +6,7 @@ use super::backoff::{Backoff, shortened};
 use super::known::Known;
 use super::trouble::{Remedy, diagnose};
 use crate::watch::objects::{EndpointSlice, Kind, Node, Object, Service, ServiceCidr};
-use crate::watch::{Event, Events, Source, Subject};
+use crate::watch::{Batch, Event, Events, Source, Subject};
 use futures::{FutureExt, Stream, StreamExt};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
@@ -286,7 +286,7 @@ async fn fail(known: &mut Known, failure: &Failure, failures: &mut Row, events: 
 async fn say(events: &Events, batch: Vec<Event>) {
     if !batch.is_empty() {
         // Nobody listens any more: the next wait for `closed` ends the following.
-        drop(events.send(batch).await);
+        drop(events.send(Batch::just_came(batch)).await);
     }
 }
 

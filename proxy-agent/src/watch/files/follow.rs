@@ -4,7 +4,7 @@ use super::definitions::Definitions;
 use super::folder::{self, Content};
 use crate::watch::objects::Kind;
 use crate::watch::trouble::FileTrouble;
-use crate::watch::{Event, Events, Source, Subject};
+use crate::watch::{Batch, Event, Events, Source, Subject};
 use futures::{FutureExt, StreamExt};
 use inotify::{EventMask, EventOwned, EventStream, Inotify, WatchDescriptor, WatchMask};
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,7 +38,7 @@ impl Source for Files {
             let trouble = FileTrouble::Folder(error.to_string());
             let subject = Subject::Folder(follower.folder.clone());
             follower.troubled.insert(subject.clone());
-            if events.send(vec![Event::Trouble(subject, trouble.into())]).await.is_err() {
+            if events.send(Batch::just_came(vec![Event::Trouble(subject, trouble.into())])).await.is_err() {
                 return;
             }
             tokio::select! {
@@ -72,7 +72,7 @@ impl Follower {
         said.extend(self.recovered(Subject::Folder(self.folder.clone())));
         said.extend(Kind::ALL.map(Event::Synced));
         loop {
-            if !said.is_empty() && events.send(std::mem::take(&mut said)).await.is_err() {
+            if !said.is_empty() && events.send(Batch::just_came(std::mem::take(&mut said))).await.is_err() {
                 return Ok(());
             }
             let next_leaving = self.leaving.values().min().copied();

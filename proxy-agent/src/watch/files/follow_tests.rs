@@ -2,7 +2,7 @@
 
 use super::Files;
 use crate::watch::objects::{Kind, Object};
-use crate::watch::{Event, Source};
+use crate::watch::{Batch, Event, Source};
 use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 /// A followed folder, and the ports of the Services that are in force.
 struct Rig {
     dir: tempfile::TempDir,
-    events: mpsc::Receiver<Vec<Event>>,
+    events: mpsc::Receiver<Batch>,
     ports: BTreeMap<String, i64>,
     troubles: BTreeMap<String, String>,
     synced: usize,
@@ -39,13 +39,13 @@ impl Rig {
 
     async fn next(&mut self) {
         let batch = tokio::time::timeout(Duration::from_secs(5), self.events.recv()).await.expect("events").unwrap();
-        batch.into_iter().for_each(|event| self.take(event));
+        batch.events.into_iter().for_each(|event| self.take(event));
     }
 
     /// Takes in what comes within a time that is long against everything here, where nothing is to come.
     async fn settle(&mut self) {
         while let Ok(Some(batch)) = tokio::time::timeout(Duration::from_millis(150), self.events.recv()).await {
-            batch.into_iter().for_each(|event| self.take(event));
+            batch.events.into_iter().for_each(|event| self.take(event));
         }
     }
 

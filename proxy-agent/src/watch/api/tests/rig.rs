@@ -4,7 +4,7 @@ use super::server::{Server, Shared, serve};
 use crate::watch::api::follow::Patience;
 use crate::watch::api::{Access, Api};
 use crate::watch::objects::{Kind, Object};
-use crate::watch::{Event, Listing, Source, Subject};
+use crate::watch::{Batch, Event, Listing, Source, Subject};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -25,7 +25,7 @@ pub struct Rig {
     /// Bound and never listening: it refuses while nobody serves, and keeps the port from others.
     reserved: TcpSocket,
     pub serving: Option<tokio::task::JoinHandle<()>>,
-    events: mpsc::Receiver<Vec<Event>>,
+    events: mpsc::Receiver<Batch>,
     pub ports: BTreeMap<String, i64>,
     pub cidrs: BTreeMap<String, String>,
     pub troubles: BTreeMap<String, String>,
@@ -109,7 +109,7 @@ impl Rig {
         while !done(self) {
             assert!(start.elapsed() < Duration::from_secs(20), "{:?} {:?} {:?}", self.ports, self.troubles, self.synced);
             if let Ok(batch) = tokio::time::timeout(Duration::from_millis(10), self.events.recv()).await {
-                batch.unwrap().into_iter().for_each(|event| self.take(event));
+                batch.unwrap().events.into_iter().for_each(|event| self.take(event));
             }
         }
     }
