@@ -78,7 +78,7 @@ fn s38_packets_are_told_by_the_device_that_they_come_in_by() -> Result<()> {
 #[test]
 fn s53_configz_and_the_log_tell_what_a_file_means() -> Result<()> {
     let file = std::env::temp_dir().join(format!("sluice-config-{}.yaml", std::process::id()));
-    let text = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\niptables: {syncPeriod: 1m}\n---\n\
+    let text = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\niptables: {minSyncPeriod: 20s}\n---\n\
                 apiVersion: sluice.dev/v1alpha1\nkind: SluiceConfiguration\nxdp: \"off\"\n";
     fs::write(&file, text)?;
     let started = start("config-file", &["--config", &file.display().to_string()]);
@@ -88,11 +88,11 @@ fn s53_configz_and_the_log_tell_what_a_file_means() -> Result<()> {
     ensure!(page.status == 200 && page.head.to_lowercase().contains("content-type: application/json"), "{}", page.head);
     let configz: Value = serde_json::from_str(&page.body)?;
     let (theirs, ours) = (&configz["kubeproxy.config.k8s.io"], &configz["sluice.dev"]);
-    ensure!(theirs["iptables"]["syncPeriod"] == "1m0s" && theirs["mode"] == "iptables", "{theirs}");
+    ensure!(theirs["iptables"]["minSyncPeriod"] == "20s" && theirs["mode"] == "iptables", "{theirs}");
     ensure!(ours["xdp"] == "off" && ours["masqueradeExternal"] == "always" && !ours["manifests"].is_null(), "{ours}");
     let log = scenario.agents[0].log();
     for words in
-        ["field iptables.syncPeriod of the KubeProxyConfiguration has no meaning here", "all traffic from outside is masq"]
+        ["field iptables.minSyncPeriod of the KubeProxyConfiguration has no meaning here", "all traffic from outside is masq"]
     {
         ensure!(log.matches(words).count() == 1, "{words}: {log}");
     }

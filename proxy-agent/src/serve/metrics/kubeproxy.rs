@@ -117,13 +117,26 @@ fn programming_buckets() -> prometheus::Result<Vec<f64>> {
 
 #[cfg(test)]
 mod tests {
-    use super::programming_buckets;
+    use super::KubeProxy;
+    use prometheus::Registry;
+
+    /// The bounds of a histogram, as a scrape has them.
+    fn bounds(registry: &Registry, name: &str) -> Vec<f64> {
+        let families = registry.gather();
+        let family = families.iter().find(|family| family.name() == name).expect(name);
+        family.get_metric()[0].get_histogram().get_bucket().iter().map(prometheus::proto::Bucket::upper_bound).collect()
+    }
 
     #[test]
     fn buckets_are_kube_proxys() {
-        let buckets = programming_buckets().unwrap();
-        assert_eq!(buckets.len(), 2 + 59 + 12 + 7);
-        assert!(buckets.is_sorted());
-        assert_eq!(buckets.last(), Some(&300.0));
+        let registry = Registry::new();
+        KubeProxy::register(&registry).unwrap();
+        let milliseconds = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096, 8_192, 16_384].map(f64::from);
+        assert_eq!(bounds(&registry, "kubeproxy_sync_proxy_rules_duration_seconds"), milliseconds.map(|ms| ms / 1000.0));
+        let mut seconds = vec![0.25, 0.5];
+        seconds.extend((1..60).map(f64::from));
+        seconds.extend((60..120).step_by(5).map(f64::from));
+        seconds.extend((120..=300).step_by(30).map(f64::from));
+        assert_eq!(bounds(&registry, "kubeproxy_network_programming_duration_seconds"), seconds);
     }
 }
