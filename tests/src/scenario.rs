@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use crate::agent::Agent;
 use crate::cluster::{Cluster, Host, Spec, cluster_ip};
-use crate::manifests::{Manifests, Service, node_yaml};
+use crate::manifests::{Endpoint, Manifests, Service, Slice, node_yaml};
 use crate::net::{Family, Proto};
 use crate::traffic::Traffic;
 use crate::wait;
@@ -166,6 +166,11 @@ impl Scenario {
         write(&self.manifests, target, pods)
     }
 
+    /// The same, and whether each of them is ready.
+    pub fn set_readiness(&self, target: Target, pods: &[(&Arc<Host>, &str, bool)]) -> Result<()> {
+        write_readiness(&self.manifests, target, pods)
+    }
+
     /// Puts a Service in force with these endpoints, on both nodes.
     pub fn put(&self, service: &Service, pods: &[(&Arc<Host>, &str)]) -> Result<()> {
         for family in Family::BOTH {
@@ -216,10 +221,19 @@ fn endpoints<'a>(target: Target, pods: [(&'a Arc<Host>, &'a str); 2]) -> Vec<(&'
 }
 
 fn write(manifests: &Manifests, target: Target, pods: &[(&Arc<Host>, &str)]) -> Result<()> {
+    let pods: Vec<_> = pods.iter().map(|&(pod, node)| (pod, node, true)).collect();
+    write_readiness(manifests, target, &pods)
+}
+
+fn write_readiness(manifests: &Manifests, target: Target, pods: &[(&Arc<Host>, &str, bool)]) -> Result<()> {
     let service = target.service();
     for family in Family::BOTH {
-        let slice = pods.iter().fold(service.slice(family), |slice, (pod, node)| slice.endpoint(pod.ip(family), node));
-        manifests.put_slice(&slice)?;
+        let endpoint = |(pod, node, ready): &(&Arc<Host>, &str, bool)| Endpoint {
+            ip: pod.ip(family),
+            node: (*node).to_owned(),
+            ready: Some(*ready),
+        };
+        manifests.put_slice(&pods.iter().map(endpoint).fold(service.slice(family), Slice::with))?;
     }
     manifests.put_service(&service)
 }

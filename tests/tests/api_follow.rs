@@ -3,7 +3,6 @@
 //! back; all by real traffic.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -11,14 +10,14 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use sluice_tests::controlplane::world::{self, LIMIT, NODE_PORT, World, load};
 use sluice_tests::expect;
-use sluice_tests::manifests::Slice;
+use sluice_tests::manifests::{Endpoint, Slice};
 use sluice_tests::traffic::LoadReport;
 use sluice_tests::wait::{self, monotonic_ns};
 use sluice_tests::{Family, Host, Traffic, cluster_ip};
 
 /// The most that may pass from the write of a slice to the last new connection on the old endpoint.
 const LIMIT_MS: f64 = 100.0;
-/// Turns of readiness.
+/// Turns: in half of them a pod turns unready, in the others it leaves.
 const TURNS: usize = 10;
 
 #[test]
@@ -84,26 +83,46 @@ fn the_last_connection_to_an_unready_endpoint_comes_within_100_ms_of_the_api_wri
     let service = World::service();
     plane.add_service(&service)?;
     plane.patch_service("web", &json!({"spec": {"selector": null}}))?;
-    let slice = |family: Family, pods: &[(&Arc<Host>, &str)]| {
-        pods.iter().fold(service.slice(family), |slice, (pod, node)| slice.endpoint(pod.ip(family), node))
+    let slice = |family: Family, pods: &[Member]| {
+        pods.iter().fold(service.slice(family), |slice, pod| slice.with(pod.endpoint(family)))
     };
-    let both = [(&world.near, "node1"), (&world.far, "node2")];
+    let both = [Member::ready(&world.near, "node1"), Member::ready(&world.far, "node2")];
     Family::BOTH.into_iter().try_for_each(|family| plane.add_slice(&slice(family, &both)))?;
     world.wait_for_answers(&["far", "near"])?;
-    let (mut after_request, mut after_answer) = (Vec::new(), Vec::new());
-    for number in 0..TURNS {
-        let late = expect::within(LIMIT_MS, |late: &Late| late.after_answer, || turn(&world, number % 2 == 0, &slice, both))?;
-        after_request.extend(late.iter().map(|late| late.after_request));
-        after_answer.extend(late.iter().map(|late| late.after_answer));
-    }
-    for (what, mut late) in [("two slices began to be written", after_request), ("their writes were answered", after_answer)] {
-        late.sort_by(f64::total_cmp);
-        let (median, last) = (late[late.len() / 2], late[late.len() - 1]);
-        println!(
-            "REPORT: API: last connection to an unready endpoint {median:.1} ms (median), {last:.1} ms (most) after {what}"
-        );
+    for (end, unready) in [("turned unready", true), ("left", false)] {
+        let (mut kept, mut dropped) = (Vec::new(), Vec::new());
+        for number in 0..TURNS / 2 {
+            let leaving = number % 2;
+            let mut rest = both.to_vec();
+            if unready {
+                rest[leaving].ready = false;
+            } else {
+                rest.remove(leaving);
+            }
+            let turn = || turn(&world, both[leaving].pod.name(), &slice, (&both, &rest));
+            kept.extend(expect::within(LIMIT_MS, |late: &Late| late.after_answer, &mut dropped, turn)?);
+        }
+        report(end, &kept, &dropped);
     }
     Ok(())
+}
+
+/// An endpoint of both slices.
+#[derive(Clone, Copy)]
+struct Member<'a> {
+    pod: &'a Host,
+    node: &'a str,
+    ready: bool,
+}
+
+impl<'a> Member<'a> {
+    fn ready(pod: &'a Host, node: &'a str) -> Self {
+        Self { pod, node, ready: true }
+    }
+
+    fn endpoint(&self, family: Family) -> Endpoint {
+        Endpoint { ip: self.pod.ip(family), node: self.node.to_owned(), ready: Some(self.ready) }
+    }
 }
 
 /// When a client's last connection to an unready endpoint began, in milliseconds after the writes of its slices.
@@ -112,21 +131,38 @@ struct Late {
     after_answer: f64,
 }
 
-/// One pod turns unready and comes back. One sample for each way to the Service.
-fn turn<'a>(
-    world: &'a World,
-    near_leaves: bool,
-    slice: &impl Fn(Family, &[(&'a Arc<Host>, &'static str)]) -> Slice,
-    both: [(&'a Arc<Host>, &'static str); 2],
+fn report(end: &str, kept: &[Late], dropped: &[Late]) {
+    type Since = fn(&Late) -> f64;
+    let moments: [(&str, Since); 2] = [
+        ("two slices began to be written", |late| late.after_request),
+        ("their writes were answered", |late| late.after_answer),
+    ];
+    for (what, since) in moments {
+        let mut late: Vec<f64> = kept.iter().map(since).collect();
+        late.sort_by(f64::total_cmp);
+        let (median, last) = (late[late.len() / 2], late[late.len() - 1]);
+        let dropped: Vec<f64> = dropped.iter().map(since).collect();
+        println!(
+            "REPORT: API: last connection to an endpoint that {end} {median:.1} ms (median), {last:.1} ms (most) after {what}; of \
+             turns measured again {dropped:.1?}"
+        );
+    }
+}
+
+/// One pod turns unready, or leaves, and comes back: the slices have `both`, `rest`, and `both` again. One sample for each way to
+/// the Service.
+fn turn(
+    world: &World,
+    leaving: &str,
+    slice: &impl Fn(Family, &[Member]) -> Slice,
+    (both, rest): (&[Member], &[Member]),
 ) -> Result<Vec<Late>> {
-    let write = |pods: &[(&'a Arc<Host>, &'static str)]| {
-        Family::BOTH.into_iter().try_for_each(|family| world.plane.replace_slice(&slice(family, pods)))
-    };
+    let write =
+        |pods: &[Member]| Family::BOTH.into_iter().try_for_each(|family| world.plane.replace_slice(&slice(family, pods)));
     let loads = world.ways().into_iter().map(|(from, to)| from.load(load(to))).collect::<Result<Vec<_>>>()?;
     thread::sleep(Duration::from_millis(300));
-    let (leaving, staying) = if near_leaves { ("near", both[1]) } else { ("far", both[0]) };
     let asked = monotonic_ns();
-    write(&[staying])?;
+    write(rest)?;
     let answered = monotonic_ns();
     thread::sleep(Duration::from_millis(400));
     let measure = |load: Traffic| {
@@ -137,7 +173,7 @@ fn turn<'a>(
         Ok(Late { after_request: since(asked), after_answer: since(answered) })
     };
     let late = loads.into_iter().map(measure).collect::<Result<Vec<_>>>()?;
-    write(&both)?;
+    write(both)?;
     thread::sleep(Duration::from_millis(150));
     Ok(late)
 }

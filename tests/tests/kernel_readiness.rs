@@ -1,5 +1,5 @@
-//! How long an endpoint that turned unready still gets new connections, measured with real connections: from the moment when its
-//! slice has been written. A turn above the limit is repeated ([`expect::within`]).
+//! How long an endpoint that turned unready, or left, still gets new connections, measured with real connections: from the moment
+//! when its slice has been written. A turn above the limit is repeated ([`expect::within`]).
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use sluice_tests::{Family, PodNetwork, Proto, Scenario, Spec, Traffic};
 
 /// The most that may pass from the write of the slice to the last new connection on the old endpoint.
 const LIMIT_MS: f64 = 100.0;
-/// Turns of readiness.
+/// Turns: in half of them a pod turns unready, in the others it leaves.
 const TURNS: usize = 10;
 /// How long endpoints come and go.
 const CHURN: Duration = Duration::from_secs(5);
@@ -23,20 +23,43 @@ const CHURN: Duration = Duration::from_secs(5);
 #[test]
 fn the_last_connection_to_an_unready_endpoint_comes_within_100_ms() -> Result<()> {
     let scenario = Scenario::start("readiness", Spec::new(PodNetwork::Routed), &[])?;
-    let mut late: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    let mut late: BTreeMap<(&str, &str), [Vec<f64>; 2]> = BTreeMap::new();
     for number in 0..TURNS {
-        for (who, ms) in expect::within(LIMIT_MS, |(_, ms)| *ms, || turn(&scenario, number % 2 == 0))? {
-            late.entry(who).or_default().push(ms);
+        let (end, mut dropped) = (End::ALL[number % 2], Vec::new());
+        let kept = expect::within(LIMIT_MS, |(_, ms)| *ms, &mut dropped, || turn(&scenario, number / 2 % 2 == 0, end))?;
+        for (samples, place) in [(kept, 0), (dropped, 1)] {
+            samples.into_iter().for_each(|(who, ms)| late.entry((who, end.word())).or_default()[place].push(ms));
         }
     }
-    for (who, mut late) in late {
+    for ((who, end), [mut late, dropped]) in late {
         late.sort_by(f64::total_cmp);
         let (median, last) = (late[late.len() / 2], late[late.len() - 1]);
         println!(
-            "REPORT: from {who}: last connection to an unready endpoint {median:.1} ms (median), {last:.1} ms (most) after its slice was written"
+            "REPORT: from {who}: last connection to an endpoint that {end} {median:.1} ms (median), {last:.1} ms (most) after its \
+             slice was written; of turns measured again {dropped:.1?}"
         );
     }
     Ok(())
+}
+
+/// How an endpoint ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Its slice says `ready: false`.
+    Unready,
+    /// Its slice no longer has it.
+    Gone,
+}
+
+impl End {
+    const ALL: [Self; 2] = [Self::Unready, Self::Gone];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Unready => "turned unready",
+            Self::Gone => "left",
+        }
+    }
 }
 
 /// While endpoints come and go hundreds of times a second, every new connection finds one that serves: none meets half a change.
@@ -76,13 +99,17 @@ fn loads(scenario: &Scenario) -> Result<[(&'static str, Traffic); 3]> {
     ])
 }
 
-/// One pod turns unready and comes back. For each client: how many milliseconds after the write was done its last connection to
+/// One pod turns unready, or leaves, and comes back. For each client: how many milliseconds after the write was done its last connection to
 /// that pod began.
-fn turn(scenario: &Scenario, near_leaves: bool) -> Result<Vec<(&'static str, f64)>> {
+fn turn(scenario: &Scenario, near_leaves: bool, end: End) -> Result<Vec<(&'static str, f64)>> {
     let loads = loads(scenario)?;
     thread::sleep(Duration::from_millis(300));
     let (leaving, staying) = if near_leaves { ("near", (&scenario.far, "node2")) } else { ("far", (&scenario.near, "node1")) };
-    scenario.set_endpoints(Target::Both, &[staying])?;
+    let pods = [(&scenario.near, "node1", !near_leaves), (&scenario.far, "node2", near_leaves)];
+    match end {
+        End::Unready => scenario.set_readiness(Target::Both, &pods)?,
+        End::Gone => scenario.set_endpoints(Target::Both, &[staying])?,
+    }
     let written = monotonic_ns();
     thread::sleep(Duration::from_millis(400));
     let measure = |(who, load): (&'static str, Traffic)| {
