@@ -36,6 +36,8 @@ pub struct Moved {
     pub xdp: u64,
     /// Packets that XDP left to tc.
     pub deferred: u64,
+    /// Packets that tc refused on their way in, for want of an endpoint.
+    pub refused: u64,
     /// Flows that packets opened.
     pub flows: u64,
     /// Every series that rose, for messages.
@@ -80,6 +82,7 @@ impl Hooks {
             tc_egress: packets("tc_egress", &TRANSLATED),
             xdp: packets("xdp", &TRANSLATED),
             deferred: packets("xdp", &["deferred"]),
+            refused: packets("tc_ingress", &["no_endpoint"]),
             flows: ["tc_ingress", "tc_egress", "xdp"].iter().map(|hook| packets(hook, &OPENED)).sum(),
             all: risen.map(|(series, rise)| format!("{series} +{rise}")).collect::<Vec<_>>().join("\n"),
         })

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use sluice_tests::expect::{self, families_and_protocols};
-use sluice_tests::hooks::Hooks;
+use sluice_tests::hooks::{Hooks, Moved};
 use sluice_tests::manifests::Service;
 use sluice_tests::scenario::{POD_PORT, Target};
 use sluice_tests::traffic::{self, Close, Held, HeldReport, Load, LoadReport, Probe};
@@ -78,9 +78,10 @@ fn a_port_comes_back_after_its_backend_was_replaced() -> Result<()> {
         for pod in [pods[0], pods[1], pods[0]] {
             scenario.set_endpoints(Target::Both, &[pod])?;
             wait_for_backend(outside, to, pod.0.name())?;
-            let case = format!("{to} {proto} from one port");
+            let (case, before) = (format!("{to} {proto} from one port"), Hooks::of(&scenario.agents[0])?);
             expect::answered(&case, &dial()?, to, &[pod.0.name()])?;
             expect::answered(&case, &dial()?, to, &[pod.0.name()])?;
+            before.settled(&scenario.agents[0])?.expect_tc_alone().context(case)?;
         }
     }
     Ok(())
@@ -89,19 +90,23 @@ fn a_port_comes_back_after_its_backend_was_replaced() -> Result<()> {
 #[test]
 fn a_backend_that_is_a_frontend_too_is_served_once_by_tc() -> Result<()> {
     let mut scenario = Scenario::start("flows-chain-tc", Spec::new(PodNetwork::Routed), &["--xdp", "off"])?;
-    backends_that_are_frontends(&mut scenario)
+    backends_that_are_frontends(&mut scenario, |_, moved| moved.expect_tc_alone())
 }
 
 #[test]
 fn a_backend_that_is_a_frontend_too_is_served_once_by_xdp() -> Result<()> {
     let mut scenario =
         Scenario::start_on_physical_wire("flows-chain-xdp", Spec::new(PodNetwork::Routed), &["--xdp", "require"])?;
-    backends_that_are_frontends(&mut scenario)
+    // The replies of a local backend have no XDP on their way out; nothing else is left to tc.
+    backends_that_are_frontends(&mut scenario, |target, moved| match target {
+        Target::Near => moved.expect_xdp_in_tc_out(),
+        _ => moved.expect_xdp_alone(),
+    })
 }
 
 /// Two Services whose ClusterIPs are the addresses of the pods, each served by the other pod: whoever translates twice
-/// ends at the wrong one.
-fn backends_that_are_frontends(scenario: &mut Scenario) -> Result<()> {
+/// ends at the wrong one. `by` says which hooks translate.
+fn backends_that_are_frontends(scenario: &mut Scenario, by: impl Fn(Target, &Moved) -> Result<()>) -> Result<()> {
     // To the other node, what arrives for that frontend is a connection like any other, and it would translate it.
     scenario.agents.pop().context("two agents")?.clean()?;
     let outside = scenario.cluster.outside();
@@ -119,13 +124,10 @@ fn backends_that_are_frontends(scenario: &mut Scenario) -> Result<()> {
     }
     for (family, proto) in families_and_protocols() {
         for target in [Target::Near, Target::Far] {
-            let to = scenario.node_port(0, target, family);
-            expect::answered(
-                &format!("{to} {proto}"),
-                &outside.probe(Probe::times(proto, to, 10))?,
-                to,
-                &scenario.backends(target),
-            )?;
+            let (to, before) = (scenario.node_port(0, target, family), Hooks::of(&scenario.agents[0])?);
+            let case = format!("{to} {proto}");
+            expect::answered(&case, &outside.probe(Probe::times(proto, to, 10))?, to, &scenario.backends(target))?;
+            by(target, &before.settled(&scenario.agents[0])?).context(case)?;
         }
     }
     Ok(())

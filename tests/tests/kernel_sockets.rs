@@ -73,12 +73,14 @@ fn one_udp_socket_talks_to_several_services_at_once() -> Result<()> {
     let services = [Target::Near, Target::Far];
     let of = |family| services.map(|target| target.cluster_ip(family)).to_vec();
     for client in [scenario.client.as_ref(), scenario.cluster.node(0)] {
+        let before = Hooks::of(&scenario.agents[0])?;
         for family in Family::BOTH {
             talks_to_all(client, talk(of(family), 50))?;
         }
         talks_to_all(client, Unconnected { dual: true, ..talk([of(Family::V4), of(Family::V6)].concat(), 50) })?;
+        before.settled(&scenario.agents[0])?.expect_sockets_alone().with_context(|| format!("from {}", client.name()))?;
     }
-    Ok(())
+    no_flows(&scenario)
 }
 
 #[test]
@@ -88,9 +90,11 @@ fn an_address_given_to_sendto_overrides_that_of_connect() -> Result<()> {
         // The kernel delivers to a connected socket only what its peer sends, so the two Services share a backend.
         let task =
             Unconnected { connect: Some(Target::Far.cluster_ip(family)), ..talk(vec![Target::Far.cluster_ip(family)], 20) };
+        let before = Hooks::of(&scenario.agents[0])?;
         talks_to_all(&scenario.client, task)?;
+        before.settled(&scenario.agents[0])?.expect_sockets_alone().with_context(|| family.to_string())?;
     }
-    Ok(())
+    no_flows(&scenario)
 }
 
 fn pods_and_nodes(test: &str, network: PodNetwork) -> Result<()> {
@@ -114,6 +118,11 @@ fn pods_and_nodes(test: &str, network: PodNetwork) -> Result<()> {
             wire.expect_received(pod, proto, pod.at(family, POD_PORT))?;
         }
     }
+    no_flows(&scenario)
+}
+
+/// No agent's node has a flow.
+fn no_flows(scenario: &Scenario) -> Result<()> {
     scenario.agents.iter().try_for_each(|agent| {
         let flows = agent.cli(&["flows", "-o", "json"])?;
         ensure!(flows.contains(r#""flows": []"#), "{flows}");

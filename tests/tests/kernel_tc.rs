@@ -13,6 +13,9 @@ use sluice_tests::traffic::{Close, Probe};
 use sluice_tests::wire::{Taps, Wire};
 use sluice_tests::{Family, Host, PodNetwork, Proto, Scenario, Spec};
 
+/// Every Service that has endpoints.
+const SERVED: [Target; 3] = [Target::Near, Target::Far, Target::Both];
+
 /// The cluster's pods in both families, as `--cluster-cidr` takes them.
 fn detector() -> String {
     format!("{POD_CIDR_V4},{POD_CIDR_V6}")
@@ -46,7 +49,7 @@ fn routed_cluster_ip_with_a_detector_is_masqueraded_whatever_the_backend() -> Re
     let wire = expect::with_and_without_offload(&devices, &devices, || {
         let before = Hooks::of(&scenario.agents[0])?;
         for (family, proto) in families_and_protocols() {
-            for target in [Target::Near, Target::Far, Target::Both] {
+            for target in SERVED {
                 let to = target.cluster_ip(family);
                 let outcomes = outside.probe(Probe::times(proto, to, 10))?;
                 let case = format!("{to} {proto}");
@@ -58,21 +61,39 @@ fn routed_cluster_ip_with_a_detector_is_masqueraded_whatever_the_backend() -> Re
         }
         before.moved(&scenario.agents[0])?.expect_tc_alone()
     })?;
-    translated_by_tc(&scenario, &wire, &[outside], |target, family| target.cluster_ip(family))
+    translated_by_tc(&scenario, &wire, (&[outside], &SERVED), |target, family| target.cluster_ip(family))
 }
 
 #[test]
 fn routed_cluster_ip_without_a_detector_keeps_the_source() -> Result<()> {
     let scenario = Scenario::start("tc-no-detector", Spec::new(PodNetwork::Routed), &[])?;
     let outside = scenario.cluster.outside();
-    let before = Hooks::of(&scenario.agents[0])?;
+    let devices = [outside, &scenario.near, &scenario.far, scenario.cluster.node(0), scenario.cluster.node(1)];
+    let wire = expect::with_and_without_offload(&devices, &devices, || {
+        to_a_local_backend_without_a_detector(&scenario, outside)?;
+        to_a_remote_backend_without_a_detector(&scenario, outside)
+    })?;
+    translated_by_tc(&scenario, &wire, (&[outside], &[Target::Near, Target::Far]), |target, family| target.cluster_ip(family))
+}
+
+/// Translated by tc on the way in and on the way out.
+fn to_a_local_backend_without_a_detector(scenario: &Scenario, outside: &Host) -> Result<()> {
+    let before = [Hooks::of(&scenario.agents[0])?, Hooks::of(&scenario.agents[1])?];
     for (family, proto) in families_and_protocols() {
         let to = Target::Near.cluster_ip(family);
         let outcomes = outside.probe(Probe::times(proto, to, 10))?;
         expect::answered_to_itself(&format!("{to} {proto}"), &outcomes, to, &["near"])?;
     }
-    before.moved(&scenario.agents[0])?.expect_tc_alone()?;
-    // The reply of a remote backend does not pass this node, so only the way there can be seen.
+    Family::BOTH.into_iter().try_for_each(|family| expect::echoed(outside, Target::Near.cluster_ip(family)))?;
+    let moved = before[0].settled(&scenario.agents[0])?;
+    moved.expect_tc_alone()?;
+    ensure!(moved.tc_ingress > 0 && moved.tc_egress > 0, "not both ways:\n{}", moved.all);
+    before[1].moved(&scenario.agents[1])?.expect_nothing().context("at the other node")
+}
+
+/// Translated by tc on the way in. The reply of a remote backend does not pass this node, so only the way there can be seen.
+fn to_a_remote_backend_without_a_detector(scenario: &Scenario, outside: &Host) -> Result<()> {
+    let before = [Hooks::of(&scenario.agents[0])?, Hooks::of(&scenario.agents[1])?];
     let sniffer = scenario.far.sniff()?;
     for (family, proto) in families_and_protocols() {
         outside.probe(Probe { timeout_ms: 100, ..Probe::once(proto, Target::Far.cluster_ip(family)) })?;
@@ -83,17 +104,21 @@ fn routed_cluster_ip_without_a_detector_keeps_the_source() -> Result<()> {
             capture.received(|seen| seen.source == outside.ip(family) && seen.destination == scenario.far.ip(family)).count();
         ensure!(arrived >= 2, "{family}: {arrived} packets with the client's address");
     }
-    Ok(())
+    let moved = before[0].settled(&scenario.agents[0])?;
+    moved.expect_tc_alone()?;
+    ensure!(moved.tc_ingress > 0 && moved.tc_egress == 0, "not on the way in alone:\n{}", moved.all);
+    before[1].moved(&scenario.agents[1])?.expect_nothing().context("at the other node")
 }
 
 #[test]
 fn s36_a_client_that_is_its_own_backend() -> Result<()> {
     let scenario = Scenario::start("tc-hairpin", Spec::new(PodNetwork::Routed), &[])?;
     let pod = scenario.far.as_ref();
+    let hooks = || Ok::<_, anyhow::Error>([Hooks::of(&scenario.agents[0])?, Hooks::of(&scenario.agents[1])?]);
     for (family, proto) in families_and_protocols() {
         // In the call both ends become the pod's own, and no packet leaves it; by another node it comes back masqueraded.
         let (service, by_node) = (Target::Far.cluster_ip(family), scenario.node_port(0, Target::Far, family));
-        let taps = Taps::at(&[pod])?;
+        let (before, taps) = (hooks()?, Taps::at(&[pod])?);
         expect::answered_to_itself(
             &format!("{service} {proto}"),
             &pod.probe(Probe::times(proto, service, 5))?,
@@ -101,9 +126,14 @@ fn s36_a_client_that_is_its_own_backend() -> Result<()> {
             &["far"],
         )?;
         taps.finish()?.expect_none_named(&[SocketAddr::new(service.ip(), 0), pod.at(family, POD_PORT)])?;
+        before[0].settled(&scenario.agents[0])?.expect_nothing().context("in the call, at the other node")?;
+        before[1].moved(&scenario.agents[1])?.expect_sockets_alone().context("in the call")?;
+        let before = hooks()?;
         let outcomes = pod.probe(Probe::times(proto, by_node, 5))?;
         let is_node = |_: &str, ip| scenario.is_node_address(0, ip);
         expect::answered_to(&format!("{by_node} {proto}"), &outcomes, by_node, &["far"], is_node)?;
+        before[0].settled(&scenario.agents[0])?.expect_tc_alone().context("by the other node")?;
+        before[1].moved(&scenario.agents[1])?.expect_nothing().context("by the other node, at the pod's own")?;
     }
     Ok(())
 }
@@ -114,7 +144,7 @@ fn without_an_endpoint_the_client_is_refused_by_icmp() -> Result<()> {
     let outside = scenario.cluster.outside();
     for (family, proto) in families_and_protocols() {
         for to in [scenario.node_port(0, Target::Nobody, family), Target::Nobody.cluster_ip(family)] {
-            let sniffer = outside.sniff()?;
+            let (before, sniffer) = (Hooks::of(&scenario.agents[0])?, outside.sniff()?);
             let case = format!("{to} {proto}");
             expect::refused_by_icmp(&case, &outside.probe(Probe::times(proto, to, 2))?, proto)?;
             let capture = sniffer.finish()?;
@@ -128,6 +158,9 @@ fn without_an_endpoint_the_client_is_refused_by_icmp() -> Result<()> {
                 errors == 2 || (proto == Proto::Tcp && (3..=4).contains(&errors)),
                 "{case}: {errors} ICMP errors from the dialled address"
             );
+            let moved = before.moved(&scenario.agents[0])?;
+            ensure!(moved.refused == errors as u64, "{case}: {errors} ICMP errors, and tc counts:\n{}", moved.all);
+            moved.expect_nothing().context(case)?;
         }
     }
     Ok(())
@@ -165,18 +198,18 @@ fn node_ports(test: &str, spec: Spec) -> Result<()> {
         }
         Ok(())
     })?;
-    translated_by_tc(&scenario, &wire, &clients, |target, family| scenario.node_port(0, target, family))
+    translated_by_tc(&scenario, &wire, (&clients, &SERVED), |target, family| scenario.node_port(0, target, family))
 }
 
 /// What clients dialled came to the first node as they had sent it, past XDP, and to pods by their own addresses.
 fn translated_by_tc(
     scenario: &Scenario,
     wire: &Wire,
-    clients: &[&Host],
+    (clients, targets): (&[&Host], &[Target]),
     dialled: impl Fn(Target, Family) -> SocketAddr,
 ) -> Result<()> {
     for (family, proto) in families_and_protocols() {
-        for target in [Target::Near, Target::Far, Target::Both] {
+        for &target in targets {
             let to = dialled(target, family);
             clients.iter().try_for_each(|client| wire.expect_sent(client, proto, to).map(drop))?;
             wire.expect_received(scenario.cluster.node(0), proto, to)?;
@@ -191,7 +224,7 @@ fn translated_by_tc(
 
 fn dial_node_ports(scenario: &Scenario, client: &Host) -> Result<()> {
     for (family, proto) in families_and_protocols() {
-        for target in [Target::Near, Target::Far, Target::Both] {
+        for target in SERVED {
             let to = scenario.node_port(0, target, family);
             let outcomes = client.probe(Probe { close: Close::Server, ..Probe::times(proto, to, 10) })?;
             let own: Vec<_> = outcomes.iter().filter_map(|outcome| Some(outcome.local?.ip())).collect();
