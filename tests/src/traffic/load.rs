@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::dial::Connection;
+use super::dial::{Connection, Failure};
 use super::pace::{Stop, print, print_report};
 use super::report::{Line, LoadReport, TargetReport};
 use super::stats::Stats;
@@ -67,6 +67,8 @@ fn request(task: &Load, target: &Target, stats: &Mutex<Stats>) {
     let result =
         Connection::open(target.proto, target.to, None, timeout).and_then(|connection| connection.ask_and_close(task.close));
     let micros = (monotonic_ns() - start) / 1000;
+    // A step that failed knows of itself alone.
+    let result = result.map_err(|failure| Failure { start_ns: start, micros, ..failure });
     lock(stats).count(result, start, micros.try_into().unwrap_or(u32::MAX));
 }
 

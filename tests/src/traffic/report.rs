@@ -57,6 +57,8 @@ impl LoadReport {
 pub struct TargetReport {
     /// The target's label.
     pub label: String,
+    /// When it was written (CLOCK_MONOTONIC, ns).
+    pub at_ns: u64,
     /// Requests, failed ones included.
     pub requests: u64,
     /// Failed requests.
@@ -71,6 +73,15 @@ pub struct TargetReport {
     pub p99_us: u32,
     /// The slowest.
     pub max_us: u32,
+}
+
+impl TargetReport {
+    /// Answered requests a second since an earlier report on the same target.
+    pub fn rate_since(&self, earlier: &Self) -> f64 {
+        let answered = |report: &Self| report.requests - report.failed;
+        let seconds = self.at_ns.saturating_sub(earlier.at_ns) as f64 / 1e9;
+        answered(self).saturating_sub(answered(earlier)) as f64 / seconds.max(0.001)
+    }
 }
 
 /// One server, as a load's clients saw it.

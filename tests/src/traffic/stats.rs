@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::dial::{Answer, Failure};
 use super::report::{Answerer, TargetReport};
+use crate::wait::monotonic_ns;
 
 /// Failures kept word for word; the rest are only counted.
 const KEPT: usize = 100;
@@ -63,6 +64,7 @@ impl Stats {
         window.sort_unstable();
         TargetReport {
             label: label.to_owned(),
+            at_ns: monotonic_ns(),
             requests: self.requests,
             failed: self.failed,
             failures: self.failures.clone(),

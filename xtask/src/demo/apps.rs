@@ -72,8 +72,14 @@ impl<'a> Apps<'a> {
     }
 
     /// Takes a pod out of the members; it lives on until [`Apps::kill`].
-    pub fn retire(&mut self, name: &str) {
-        self.hello.retain(|member| member.pod.name() != name);
+    pub fn retire(&mut self, name: &str) -> Option<Arc<Host>> {
+        let place = self.hello.iter().position(|member| member.pod.name() == name)?;
+        Some(self.hello.remove(place).pod)
+    }
+
+    /// Kills a pod's process; its network stays for a while, as a sandbox does.
+    pub fn crash(&mut self, name: &str) {
+        self.servers.remove(name);
     }
 
     /// Kills a pod, its connections and its network.

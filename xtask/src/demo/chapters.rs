@@ -1,14 +1,16 @@
 //! The story, chapter by chapter.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use sluice_tests::traffic::{Load, LoadReport, PageReport, Probe, Target};
-use sluice_tests::{Agent, Family, Host, Proto, wait};
+use sluice_tests::{Agent, Cluster, Family, Host, Proto, wait};
 
 use super::apps::{HELLO, RESULT, VOTE, hello_address};
-use super::loads::Loads;
+use super::crash::Crash;
+use super::loads::{self, LEAST, Loads};
 use super::story::Story;
 use super::{table, titles};
 
@@ -19,6 +21,8 @@ const PROGRAMMED: Duration = Duration::from_secs(5);
 const DRAIN: Duration = Duration::from_millis(500);
 /// Connections a second for the comparison of latencies.
 const CALM_RATE: u32 = 200;
+/// Failed requests to each target that are shown word for word.
+const SHOWN: usize = 5;
 
 /// Tells it, and says whether everything came out as told.
 pub fn tell(story: &mut Story<'_>) -> Result<bool> {
@@ -26,25 +30,32 @@ pub fn tell(story: &mut Story<'_>) -> Result<bool> {
     hello_answers(story)?;
     voting_works(story)?;
     let calm = compare_latencies(story)?;
-    let (client, cluster) = (story.client.clone(), story.cluster);
-    story.loads = Some(Loads::start(cluster, &client)?);
+    story.loads = Some(Loads::start(story.cluster, &story.clients[0])?);
     story.screen.chapter(titles::LOADS);
     story.pause(Duration::from_secs(1));
     a_pod_turns_unready(story)?;
-    a_pod_is_replaced(story)?;
+    a_pod_is_killed(story)?;
     rolling_update(story)?;
     agents_are_killed(story)?;
     let totals = story.loads.take().context("the clients do not run")?.finish()?;
     story.screen.chapter(titles::TOTALS);
-    for line in table::lines(&totals, &calm) {
+    for line in table::lines(&totals, story.crash, &story.rates, &calm) {
         story.screen.line(&line);
     }
-    story.check(totals.loads.failed() + calm.failed() == 0, "no request was lost");
+    let failed = story.failed(&totals.loads) + calm.failed();
+    story.check(failed == 0, &format!("{failed} requests failed, but for those that were lost with the killed pod"));
     story.check(totals.held.broken.is_empty() && totals.held.opened > 0, "no held connection broke");
-    for report in [&totals.loads, &calm] {
-        report.failures().lines().for_each(|line| story.screen.bad(line));
-    }
+    failures(story, &totals.loads);
+    failures(story, &calm);
     Ok(story.is_sound())
+}
+
+/// Shows what failed, without what a pod took with it when it was killed.
+fn failures(story: &mut Story<'_>, report: &LoadReport) {
+    for target in &report.targets {
+        let other = target.failures.iter().filter(|failure| !story.crash.is_some_and(|crash| crash.took(failure)));
+        other.take(SHOWN).for_each(|failure| story.screen.bad(&format!("{}: {failure}", target.label)));
+    }
 }
 
 fn agents_start(story: &mut Story<'_>) -> Result<()> {
@@ -65,20 +76,25 @@ fn hello_answers(story: &mut Story<'_>) -> Result<()> {
     }
     let programmed = (wait::monotonic_ns() - written) / 1_000_000;
     story.check(true, &format!("reachable on both nodes {programmed} ms after the manifests were written"));
-    let client = story.client.clone();
-    for (node, family) in cluster.nodes().iter().flat_map(|node| Family::BOTH.map(|family| (node, family))) {
+    let clients = story.clients.clone();
+    for (node, family) in on_all_nodes(cluster) {
         answers(story, cluster.outside(), node.at(family, HELLO[1]))?;
-        answers(story, &client, node.at(family, HELLO[1]))?;
+        clients.iter().try_for_each(|client| answers(story, client, node.at(family, HELLO[1])))?;
     }
     for family in Family::BOTH {
-        answers(story, &client, hello_address(family))?;
-        answers(story, cluster.node(0), hello_address(family))?;
+        for host in clients.iter().chain(cluster.nodes()) {
+            answers(story, host, hello_address(family))?;
+        }
     }
     for node in cluster.nodes() {
-        answers(story, node, SocketAddr::from((Ipv4Addr::LOCALHOST, HELLO[1])))?;
-        answers(story, node, SocketAddr::from((Ipv6Addr::LOCALHOST, HELLO[1])))?;
+        Family::BOTH.into_iter().try_for_each(|family| answers(story, node, localhost(family, HELLO[1])))?;
     }
     Ok(())
+}
+
+/// Every node in each family.
+fn on_all_nodes(cluster: &Cluster) -> impl Iterator<Item = (&Arc<Host>, Family)> {
+    cluster.nodes().iter().flat_map(|node| Family::BOTH.map(|family| (node, family)))
 }
 
 /// Dials 40 times: by chance alone one of two pods would stay unseen once in 5·10¹¹ times.
@@ -100,27 +116,34 @@ fn voting_works(story: &mut Story<'_>) -> Result<()> {
     story.apps.deploy_vote()?;
     let cluster = story.cluster;
     let outside = cluster.outside();
-    let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let at = |node: usize, port| cluster.node(node).at(Family::V4, port);
-    wait::until(PROGRAMMED, "the voting app", || good(outside.get(at(0, RESULT), "/").ok()?))?;
+    let result = cluster.node(0).at(Family::V4, RESULT);
+    wait::until(PROGRAMMED, "the voting app", || good(outside.get(result, "/").ok()?))?;
     let votes = [
-        (outside, at(0, VOTE), "/vote/cats"),
-        (outside, at(1, VOTE), "/vote/dogs"),
-        (cluster.node(0), local(VOTE), "/vote/cats"),
-        (cluster.node(1), local(VOTE), "/vote/cats"),
+        (outside, cluster.node(0).at(Family::V4, VOTE), "/vote/cats"),
+        (outside, cluster.node(1).at(Family::V6, VOTE), "/vote/dogs"),
+        (cluster.node(0), localhost(Family::V4, VOTE), "/vote/cats"),
+        (cluster.node(1), localhost(Family::V6, VOTE), "/vote/cats"),
     ];
     for (from, to, path) in votes {
         let page = from.get(to, path)?;
         story.check(page.status == 200, &asked(from, to, path, &page));
     }
-    let all = wait::until(PROGRAMMED, "the votes", || good(outside.get(at(0, RESULT), "/").ok()?).filter(counted));
-    let page = all.or_else(|_| outside.get(at(0, RESULT), "/"))?;
-    story.check(counted(&page), &asked(outside, at(0, RESULT), "", &page));
-    for (node, to) in [(0, local(RESULT)), (1, local(RESULT))] {
-        let page = cluster.node(node).get(to, "/")?;
-        story.check(counted(&page), &asked(cluster.node(node), to, "", &page));
+    // Whether they were counted is seen below.
+    let _ = wait::until(PROGRAMMED, "the votes", || good(outside.get(result, "/").ok()?).filter(counted));
+    for (node, family) in on_all_nodes(cluster) {
+        for (from, to) in [(outside, node.at(family, RESULT)), (node, localhost(family, RESULT))] {
+            let page = from.get(to, "/")?;
+            story.check(counted(&page), &asked(from, to, "", &page));
+        }
     }
     Ok(())
+}
+
+fn localhost(family: Family, port: u16) -> SocketAddr {
+    match family {
+        Family::V4 => (Ipv4Addr::LOCALHOST, port).into(),
+        Family::V6 => (Ipv6Addr::LOCALHOST, port).into(),
+    }
 }
 
 fn counted(page: &PageReport) -> bool {
@@ -143,8 +166,8 @@ fn compare_latencies(story: &mut Story<'_>) -> Result<LoadReport> {
     let node_port = story.cluster.node(0).at(Family::V4, HELLO[1]);
     let share = CALM_RATE / pods.len().max(1) as u32;
     let parts = [
-        story.client.load(Load::new(service("pod, ClusterIP", hello_address(Family::V4)), CALM_RATE))?,
-        story.client.load(Load::new(direct("pod, direct"), share))?,
+        story.clients[0].load(Load::new(service("pod, ClusterIP", hello_address(Family::V4)), CALM_RATE))?,
+        story.clients[0].load(Load::new(direct("pod, direct"), share))?,
         story.cluster.outside().load(Load::new(service("outside, NodePort", node_port), CALM_RATE))?,
         story.cluster.outside().load(Load::new(direct("outside, direct"), share))?,
     ];
@@ -177,15 +200,41 @@ fn last_request(story: &mut Story<'_>, name: &str, written: u64) {
     story.check(late <= 100.0, &format!("the last request to {name} began {late:.1} ms after the slice was written"));
 }
 
-fn a_pod_is_replaced(story: &mut Story<'_>) -> Result<()> {
-    story.screen.chapter(titles::REPLACED);
-    replace(story, "hello-2", 1, "hello-3")
+/// Its process ends without a word, the slices lose it, and a new pod comes in its place.
+fn a_pod_is_killed(story: &mut Story<'_>) -> Result<()> {
+    story.screen.chapter(titles::CRASHED);
+    let (old, new) = ("hello-2", "hello-3");
+    let killed = wait::monotonic_ns();
+    story.apps.crash(old);
+    let gone = story.apps.retire(old).context("the pod that was killed")?;
+    story.apps.publish()?;
+    let in_force = story.wait_without(&gone)?;
+    story.crash = Some(Crash { killed, in_force });
+    story.apps.add_hello(1, new)?;
+    let written = story.apps.publish()?;
+    story.pause(Duration::from_millis(1500));
+    story.apps.kill(old)?;
+    let report = story.progress();
+    let (lost, other) = (report.failed() - story.failed(&report), story.failed(&report));
+    let after = (in_force - killed) as f64 / 1e6;
+    story.check(
+        other == 0,
+        &format!("both nodes do without it after {after:.0} ms: {lost} requests lost with it, {other} others"),
+    );
+    serves(story, new, written);
+    Ok(())
 }
 
+/// Each client goes on at its rate meanwhile.
 fn rolling_update(story: &mut Story<'_>) -> Result<()> {
     story.screen.chapter(titles::UPDATE);
+    let before = story.progress();
     replace(story, "hello-1", 0, "hello-v2-1")?;
-    replace(story, "hello-3", 1, "hello-v2-2")
+    replace(story, "hello-3", 1, "hello-v2-2")?;
+    story.rates = loads::rates(&before, &story.progress());
+    let least = story.rates.values().copied().fold(f64::INFINITY, f64::min);
+    story.check(least >= LEAST, &format!("meanwhile {least:.0} new connections a second to each address at least"));
+    Ok(())
 }
 
 /// The way a Deployment does it: the new pod is ready first, the old one leaves the slice, drains and dies.
@@ -197,9 +246,13 @@ fn replace(story: &mut Story<'_>, old: &str, node: usize, new: &str) -> Result<(
     story.apps.kill(old)?;
     story.pause(Duration::from_secs(1));
     last_request(story, old, written);
-    let serves = story.progress().last_start(new).is_some_and(|last| last > written);
-    story.check(serves, &format!("{new} serves in its place"));
+    serves(story, new, written);
     Ok(())
+}
+
+fn serves(story: &mut Story<'_>, name: &str, written: u64) {
+    let serves = story.progress().last_start(name).is_some_and(|last| last > written);
+    story.check(serves, &format!("{name} serves in its place"));
 }
 
 fn agents_are_killed(story: &mut Story<'_>) -> Result<()> {

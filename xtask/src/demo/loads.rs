@@ -5,15 +5,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Result;
-use sluice_tests::traffic::{Held, HeldReport, Load, LoadReport, Target};
+use sluice_tests::traffic::{Held, HeldReport, Load, LoadReport, Target, TargetReport};
 use sluice_tests::{Cluster, Family, Host, Proto, Traffic};
 
 use super::apps::{HELLO, VOTE, hello_address};
 
-/// New connections a second from outside and from a pod, in each family.
-const RATE: u32 = 200;
-/// From the node itself, to its own `localhost`.
-const NODE_RATE: u32 = 50;
+/// New connections a second that each client must make to each of its targets, one of each family.
+pub const LEAST: f64 = 200.0;
+/// What each client is told to make: a worker that was held up for long does not make up for it.
+const RATE: u32 = 220;
 /// Connections that stay open, to each of the targets.
 const HELD: u32 = 5;
 
@@ -38,7 +38,7 @@ impl Loads {
     pub fn start(cluster: &Cluster, client: &Arc<Host>) -> Result<Self> {
         let outside = Load::new(node_ports(cluster), RATE);
         let pod = Load::new(cluster_ips(), RATE);
-        let own = Load::new(localhost(), NODE_RATE);
+        let own = Load::new(localhost(), RATE);
         let parts = vec![cluster.outside().load(outside)?, client.load(pod)?, cluster.node(0).load(own)?];
         let held = Held { targets: steady(cluster), count: HELD, bind: None, interval_ms: 100, timeout_ms: 5000 };
         Ok(Self { parts, held: cluster.outside().hold(held)? })
@@ -57,6 +57,13 @@ impl Loads {
         }
         Ok(Totals { loads, held: self.held.finish()? })
     }
+}
+
+/// What each target's client achieved between two reports, in new connections a second.
+pub fn rates(before: &LoadReport, after: &LoadReport) -> BTreeMap<String, f64> {
+    let earlier = |label: &str| before.targets.iter().find(|target| target.label == label);
+    let rate = |target: &TargetReport| Some((target.label.clone(), target.rate_since(earlier(&target.label)?)));
+    after.targets.iter().filter_map(rate).collect()
 }
 
 /// How often each server answered, over all targets.

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use sluice_tests::traffic::LoadReport;
-use sluice_tests::{Agent, Cluster, Host};
+use sluice_tests::{Agent, Cluster, Family, Host, wait};
 
-use super::apps::Apps;
+use super::apps::{Apps, HELLO};
+use super::crash::Crash;
 use super::loads::{Loads, answers};
 use super::screen::Screen;
 
@@ -17,6 +18,8 @@ use super::screen::Screen;
 const FRAME: Duration = Duration::from_millis(200);
 /// Frames that a rate is taken over: one second.
 const WINDOW: usize = 5;
+/// A change that takes longer is lost.
+const IN_FORCE: Duration = Duration::from_secs(5);
 /// Lines of each agent's log that are shown when the story breaks off.
 const LOG_LINES: usize = 20;
 /// Characters of a full bar.
@@ -30,10 +33,14 @@ pub struct Story<'a> {
     pub apps: Apps<'a>,
     /// One agent a node.
     pub agents: Vec<Agent>,
-    /// A pod that only asks.
-    pub client: Arc<Host>,
+    /// A pod on each node that only asks.
+    pub clients: Vec<Arc<Host>>,
     /// The clients, once they run.
     pub loads: Option<Loads>,
+    /// How a pod of hello-k8s was killed, once one was.
+    pub crash: Option<Crash>,
+    /// What each target's client achieved during the rolling update.
+    pub rates: BTreeMap<String, f64>,
     /// What the user sees.
     pub screen: Screen,
     wrong: u32,
@@ -41,14 +48,15 @@ pub struct Story<'a> {
 }
 
 impl<'a> Story<'a> {
-    /// A cluster with two nodes and one client pod, without an agent.
+    /// A cluster with two nodes and a client pod on each, without an agent.
     pub fn begin(cluster: &'a Cluster) -> Result<Self> {
         let apps = Apps::new(cluster)?;
         let folder = apps.manifests().path().to_owned();
         let agents = (0..cluster.nodes().len()).map(|node| Agent::for_node(cluster, node, &folder, &[])).collect();
-        let client = cluster.add_pod(0, "client")?;
-        let (screen, frames) = (Screen::new(), VecDeque::new());
-        Ok(Self { cluster, apps, agents, client, loads: None, screen, wrong: 0, frames })
+        let client = |node| cluster.add_pod(node, &format!("client-{}", node + 1));
+        let clients = (0..cluster.nodes().len()).map(client).collect::<Result<_>>()?;
+        let (screen, rates, frames) = (Screen::new(), BTreeMap::new(), VecDeque::new());
+        Ok(Self { cluster, apps, agents, clients, loads: None, crash: None, rates, screen, wrong: 0, frames })
     }
 
     /// Says that something holds, or counts and says that it does not.
@@ -75,9 +83,26 @@ impl<'a> Story<'a> {
         }
     }
 
+    /// Waits until no node's tables have this pod. Returns when that was seen (CLOCK_MONOTONIC, ns).
+    pub fn wait_without(&self, pod: &Host) -> Result<u64> {
+        for agent in &self.agents {
+            wait::until(IN_FORCE, "the slices without the pod", || {
+                let text = agent.cli(&["backends", "--service", "default/hello-k8s"]).ok()?;
+                let named = |family| text.contains(&pod.at(family, HELLO[2]).to_string());
+                (text.contains("hello-k8s") && !Family::BOTH.into_iter().any(named)).then_some(())
+            })?;
+        }
+        Ok(wait::monotonic_ns())
+    }
+
     /// How the clients stand.
     pub fn progress(&mut self) -> LoadReport {
         self.loads.as_mut().map(Loads::progress).unwrap_or_default()
+    }
+
+    /// Failed requests, without those that a pod took with it when it was killed.
+    pub fn failed(&self, report: &LoadReport) -> u64 {
+        report.failed() - self.crash.map_or(0, |crash| crash.lost(report))
     }
 
     /// Prints how the agents' logs end.
@@ -105,15 +130,16 @@ impl<'a> Story<'a> {
         if let (Some((then, old)), Some((at, new))) = (self.frames.front(), self.frames.back())
             && then < at
         {
-            let lines = block(old, new, at.duration_since(*then).as_secs_f64());
+            let failed = self.failed(new);
+            let lines = block(old, new, failed, at.duration_since(*then).as_secs_f64());
             self.screen.block(&lines);
         }
     }
 }
 
-fn block(old: &LoadReport, new: &LoadReport, seconds: f64) -> Vec<String> {
+fn block(old: &LoadReport, new: &LoadReport, failed: u64, seconds: f64) -> Vec<String> {
     let rate = (new.requests() - old.requests()) as f64 / seconds.max(0.001);
-    let mut lines = vec![format!("  {rate:>5.0} requests/s   {} in all   {} failed", new.requests(), new.failed())];
+    let mut lines = vec![format!("  {rate:>5.0} requests/s   {} in all   {failed} failed", new.requests())];
     let before = answers(old);
     let recent: BTreeMap<String, u64> =
         answers(new).into_iter().map(|(name, count)| (name.clone(), count - before.get(&name).unwrap_or(&0))).collect();
