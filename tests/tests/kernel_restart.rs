@@ -1,7 +1,10 @@
-//! The agent is killed, at random times and at every step of its start, and no connection notices.
+//! The agent is killed, at random times and at every step of its start, and no connection notices: neither those that are held, over
+//! TCP and over UDP, from outside, from a pod and from a node, nor the new ones that each of these clients makes meanwhile.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,24 +13,29 @@ use nix::sys::signal::Signal;
 use sluice_tests::cluster::{POD_CIDR_V4, POD_CIDR_V6};
 use sluice_tests::expect::families_and_protocols;
 use sluice_tests::hooks::Hooks;
-use sluice_tests::scenario::Target;
+use sluice_tests::scenario::{POD_PORT, Target};
 use sluice_tests::traffic::{self, Held, HeldReport, Load, LoadReport};
 use sluice_tests::wait::monotonic_ns;
-use sluice_tests::{Agent, Host, PodNetwork, Scenario, Spec, Traffic};
+use sluice_tests::{Agent, Family, Host, PodNetwork, Scenario, Spec, Traffic};
 
 /// Kills at random times, on top of one at each fault point.
 const RANDOM_KILLS: u32 = 20;
-/// Held connections of each of two clients: 64 in all.
-const HELD: u32 = 32;
-/// New connections a second that each client must have made, from its first to its last second.
+/// Held connections of each of three clients: 120 in all, half of them TCP.
+const HELD: u32 = 40;
+/// New connections a second that each client must have made in each family, from its first to its last second, over TCP and UDP and all
+/// its targets.
 const RATE: u32 = 200;
-/// What each client is told to make. A worker whose request takes longer than two of its turns, a third of a second, makes up for
+/// What each client is told to make in each family. A worker whose request takes longer than two of its turns, a third of a second, makes up for
 /// one of them alone; on two cores that also load programs into the kernel, time and again, a worker may lose every tenth turn so.
 const OFFERED: u32 = RATE * 11 / 10;
 /// The steps of a start that are no link.
-const STEPS: [&str; 6] = ["maps", "programs", "config", "links", "first-list", "first-flip"];
+const STEPS: [&str; 6] = ["maps", "programs", "config", "links", "first-list", FIRST_FLIP];
 /// For an agent to reach the step at which it kills itself, on cores shared with others; it is a second on idle ones.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Where the agent has written what changed while there was none.
+const FIRST_FLIP: &str = "first-flip";
+/// The pod that comes to a Service at that step.
+const NEWCOMER: &str = "third";
 /// Names the step at which the agent is to kill itself.
 const FAULT: &str = "SLUICE_FAULT";
 
@@ -51,12 +59,15 @@ fn no_connection_at_xdp_or_of_a_detector_notices_that_the_agent_was_killed() -> 
 
 /// Kills the agents while clients dial and talk; `outside` is what the client outside dials.
 fn nobody_notices(mut scenario: Scenario, outside: Vec<traffic::Target>) -> Result<()> {
+    let newcomer = scenario.cluster.add_pod(1, NEWCOMER)?;
+    let _server = newcomer.serve(&[POD_PORT])?;
     let (steps, before) = (steps(&scenario)?, Hooks::of(&scenario.agents[0])?);
     let (loads, held) = (loads(&scenario, &outside)?, held(&scenario, &outside)?);
     thread::sleep(Duration::from_millis(500));
-    kill_over_and_over(&mut scenario, &steps)?;
+    kill_over_and_over(&mut scenario, &steps, &newcomer)?;
     thread::sleep(Duration::from_millis(500));
     let requests = finish_loads(loads)?;
+    let clients = held.len() as u32;
     for (who, held) in held {
         let report: HeldReport = held.finish()?;
         ensure!(report.opened == u64::from(HELD) && report.broken.is_empty(), "held from {who}: {report:?}");
@@ -66,12 +77,13 @@ fn nobody_notices(mut scenario: Scenario, outside: Vec<traffic::Target>) -> Resu
     ensure!(moved.sockets > 0 && moved.tc_egress > 0, "{}", moved.all);
     let at_xdp = steps.iter().any(|step| step.starts_with("uplink_xdp-"));
     ensure!(if at_xdp { moved.xdp > 0 } else { moved.tc_ingress > 0 && moved.xdp == 0 }, "{}", moved.all);
-    println!("REPORT: {} kills, {requests} new connections, 64 held, 0 failed", RANDOM_KILLS as usize + steps.len() + 1);
+    let kills = RANDOM_KILLS as usize + 2 * steps.len() + 1;
+    println!("REPORT: {kills} kills, {requests} new connections, {} held, 0 failed", clients * HELD);
     Ok(())
 }
 
-/// At random times, at every step, and the other node's agent once.
-fn kill_over_and_over(scenario: &mut Scenario, steps: &[String]) -> Result<()> {
+/// At random times, at every step, and the other node's agent once. At the first flip, the agent has a change to write.
+fn kill_over_and_over(scenario: &mut Scenario, steps: &[String], newcomer: &Arc<Host>) -> Result<()> {
     for _ in 0..RANDOM_KILLS {
         let agent = &mut scenario.agents[0];
         ensure!(agent.is_running(), "the agent has ended by itself: {}", agent.log_tail(5));
@@ -82,9 +94,18 @@ fn kill_over_and_over(scenario: &mut Scenario, steps: &[String]) -> Result<()> {
     // An agent that starts over what the last one left half done.
     scenario.agents[0].wait_healthy()?;
     for step in steps {
+        scenario.agents[0].kill()?;
+        if step == FIRST_FLIP {
+            let pods = [(&scenario.near, "node1"), (&scenario.far, "node2"), (newcomer, "node2")];
+            scenario.set_endpoints(Target::Both, &pods)?;
+        }
         die_at(&mut scenario.agents[0], step).with_context(|| format!("at the step {step}"))?;
+        if step == FIRST_FLIP {
+            has_flipped(&scenario.agents[0], newcomer)?;
+        }
+        scenario.agents[0].set_env(FAULT, "");
+        scenario.agents[0].start()?;
     }
-    scenario.agents[0].start()?;
     scenario.agents[1].kill()?;
     scenario.agents[1].start()
 }
@@ -96,22 +117,33 @@ fn finish_loads(loads: Vec<(&'static str, Instant, Traffic)>) -> Result<u64> {
         let seconds = begin.elapsed().as_secs_f64();
         let report: LoadReport = load.finish()?;
         ensure!(report.failed() == 0, "{} of {} from {who} failed:\n{}", report.failed(), report.requests(), report.failures());
-        let rate = report.requests() as f64 / seconds;
-        println!("REPORT: {who} made {rate:.0} new connections a second for {seconds:.0} s");
-        ensure!(rate >= f64::from(RATE), "{who} made {rate:.1} new connections a second, {RATE} are wanted");
+        for family in Family::BOTH {
+            let targets = report.targets.iter().filter(|target| target.label.starts_with(&family.to_string()));
+            let rate = targets.map(|target| target.requests).sum::<u64>() as f64 / seconds;
+            println!("REPORT: {who} made {rate:.0} new {family} connections a second for {seconds:.0} s");
+            ensure!(rate >= f64::from(RATE), "{who} made {rate:.1} new {family} connections a second, {RATE} are wanted");
+        }
+        ensure!(report.last_start(NEWCOMER).is_some(), "what was written at the first flip serves nobody: {who} never met it");
         requests += report.requests();
     }
     Ok(requests)
 }
 
+/// The tables have what the agent wrote just before it died.
+fn has_flipped(agent: &Agent, newcomer: &Host) -> Result<()> {
+    let text = agent.cli(&["backends", "--service", "default/both"])?;
+    for family in Family::BOTH {
+        ensure!(text.contains(&newcomer.at(family, POD_PORT).to_string()), "the first flip wrote nothing:\n{text}");
+    }
+    Ok(())
+}
+
 fn die_at(agent: &mut Agent, step: &str) -> Result<()> {
-    agent.kill()?;
     agent.set_env(FAULT, step);
     agent.launch()?;
     let status = agent.wait_end(PATIENCE)?.context("the agent lives on")?;
     ensure!(status.signal() == Some(Signal::SIGKILL as i32), "the agent ended with {status}: {}", agent.log_tail(5));
-    agent.set_env(FAULT, "");
-    agent.start()
+    Ok(())
 }
 
 /// The steps of every start, and each link that is swapped, by the name of its pin.
@@ -132,7 +164,7 @@ fn loads(scenario: &Scenario, outside: &[traffic::Target]) -> Result<Vec<(&'stat
         ("node", scenario.cluster.node(0), cluster_ips()),
     ];
     let load = |(who, client, targets): (_, &Host, Vec<_>)| {
-        let rate = OFFERED.div_ceil(targets.len() as u32);
+        let rate = (2 * OFFERED).div_ceil(targets.len() as u32);
         Ok((who, Instant::now(), client.load(Load::new(targets, rate))?))
     };
     clients.into_iter().map(load).collect()
@@ -140,19 +172,24 @@ fn loads(scenario: &Scenario, outside: &[traffic::Target]) -> Result<Vec<(&'stat
 
 fn held(scenario: &Scenario, outside: &[traffic::Target]) -> Result<Vec<(&'static str, Traffic)>> {
     let held =
-        |targets: Vec<_>| Held { count: HELD / targets.len() as u32, targets, bind: None, interval_ms: 100, timeout_ms: 3000 };
+        |targets: Vec<_>| Held { count: HELD / targets.len() as u32, targets, bind: None, interval_ms: 200, timeout_ms: 3000 };
     Ok(vec![
         ("outside", scenario.cluster.outside().hold(held(outside.to_vec()))?),
         ("pod", scenario.client.hold(held(cluster_ips()))?),
+        ("node", scenario.cluster.node(0).hold(held(cluster_ips()))?),
     ])
 }
 
 fn node_ports(scenario: &Scenario) -> Vec<traffic::Target> {
-    families_and_protocols()
-        .map(|(family, proto)| traffic::Target::new(proto, scenario.node_port(0, Target::Both, family)))
-        .collect()
+    targets(|family| scenario.node_port(0, Target::Both, family))
 }
 
 fn cluster_ips() -> Vec<traffic::Target> {
-    families_and_protocols().map(|(family, proto)| traffic::Target::new(proto, Target::Both.cluster_ip(family))).collect()
+    targets(|family| Target::Both.cluster_ip(family))
+}
+
+/// An address in every family and protocol; reports tell the family first.
+fn targets(to: impl Fn(Family) -> SocketAddr) -> Vec<traffic::Target> {
+    let named = |(family, proto)| traffic::Target::named(format!("{family} {proto} {}", to(family)), proto, to(family));
+    families_and_protocols().map(named).collect()
 }
