@@ -80,6 +80,8 @@ pub struct Service {
     pub cluster_ips: Vec<IpAddr>,
     /// Its ports.
     pub ports: Vec<ServicePort>,
+    /// When it was created, as in `metadata.creationTimestamp`; empty = not said.
+    pub created: String,
     /// Lines of `metadata.annotations`, indented by four.
     pub annotations: String,
     /// Further lines of `spec`, indented by two.
@@ -95,6 +97,7 @@ impl Service {
             name: name.to_owned(),
             cluster_ips: cluster_ips.to_vec(),
             ports: Vec::new(),
+            created: String::new(),
             annotations: String::new(),
             extra: String::new(),
             status: String::new(),
@@ -114,10 +117,12 @@ impl Service {
         let ips: Vec<String> = self.cluster_ips.iter().map(|ip| format!("\"{ip}\"")).collect();
         let families: Vec<&str> = self.cluster_ips.iter().map(|&ip| Family::of(ip).kubernetes()).collect();
         let mut text = format!(
-            "apiVersion: v1\nkind: Service\nmetadata:\n  name: {name}\n  namespace: default\n{annotations}spec:\n  type: {kind}\n  \
+            "apiVersion: v1\nkind: Service\nmetadata:\n  name: {name}\n  namespace: default\n{created}{annotations}spec:\n  type: {kind}\n  \
              clusterIP: {first}\n  clusterIPs: [{ips}]\n  ipFamilies: [{families}]\n  \
              ipFamilyPolicy: {policy}\n  selector:\n    app: {name}\n{extra}  ports:\n",
             name = self.name,
+            created =
+                if self.created.is_empty() { String::new() } else { format!("  creationTimestamp: \"{}\"\n", self.created) },
             annotations =
                 if self.annotations.is_empty() { String::new() } else { format!("  annotations:\n{}", self.annotations) },
             first = ips.first().map_or("None", String::as_str),

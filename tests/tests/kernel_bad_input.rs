@@ -1,5 +1,6 @@
 //! Bad input to a real agent: one clear message and an exit code of its own, or a degraded state that is told; nothing that works is lost.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,22 +8,27 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use proxy_agent::maps::{Capacity, create_pinned};
+use serde_json::Value;
 use sluice_tests::manifests::Service;
 use sluice_tests::scenario::Target;
-use sluice_tests::traffic::{Held, HeldReport, Probe};
+use sluice_tests::traffic::{self, Held, HeldReport, Load, LoadReport, Probe};
 use sluice_tests::{Agent, Attempt, Family, PodNetwork, Proto, Scenario, Spec, cluster_ip, expect, wait};
 
 /// A change that takes longer is lost.
 const SOON: Duration = Duration::from_secs(10);
 /// What a manifest of megabytes may take, and a table that heals.
 const LATER: Duration = Duration::from_secs(60);
-/// Writes of an object that flaps, at least.
+/// Writes of an object that flaps, at least, and a second.
 const WRITES: u32 = 2_000;
+const WRITES_A_SECOND: f64 = 1_000.0;
+/// New connections a second meanwhile, in each family, to a Service that does not change.
+const STEADY: u32 = 100;
 
 #[test]
 fn a_machine_that_cannot_run_it() -> Result<()> {
     let mut scenario = Scenario::start("input-machine", Spec::new(PodNetwork::Routed), &[])?;
-    let targets = Family::BOTH.map(|family| sluice_tests::traffic::Target::new(Proto::Tcp, Target::Far.cluster_ip(family)));
+    let targets = Family::BOTH.map(|family| traffic::Target::new(Proto::Tcp, Target::Far.cluster_ip(family)));
     let held =
         scenario.client.hold(Held { targets: targets.into(), count: 2, bind: None, interval_ms: 50, timeout_ms: 1000 })?;
     let attempt = Attempt::new(&scenario);
@@ -133,6 +139,70 @@ fn a_full_table_is_told_and_heals() -> Result<()> {
     served(&scenario)
 }
 
+/// Service ports that the small tables take.
+const FEW: u32 = 32;
+
+/// In tables that newer Services fill, an older one takes the place of the newest, and gives it back.
+#[test]
+fn s9_a_full_table_serves_an_older_service_that_comes_last() -> Result<()> {
+    let mut scenario = Scenario::start("input-older", Spec::new(PodNetwork::Routed), &[])?;
+    // Services without a date count as the newest of all.
+    Target::ALL.iter().try_for_each(|target| scenario.manifests.remove(&format!("{}.yaml", target.name())))?;
+    scenario.agents[0].clean()?;
+    create_pinned(&scenario.cluster.pins(0), &Capacity { services: FEW, ..Capacity::for_this_machine() })?;
+    scenario.agents[0].start()?;
+    let last = FEW as u16 + 3;
+    (1..=last)
+        .try_for_each(|number| put_dated(&scenario, &flood(number), number, &format!("2026-01-01T00:00:{number:02}Z")))?;
+    let left_out = || left_out(&scenario.agents[0]).ok();
+    let told = wait::until(SOON, "the newest to be left out", || left_out().filter(|names| names.contains(&flood(last))))?;
+    let newest = last - told.len() as u16;
+    ensure!(told == (newest + 1..=last).map(flood).collect(), "not the newest: {told:?}");
+    told.iter().try_for_each(|name| scenario.manifests.remove(&format!("{name}.yaml")))?;
+    wait::until(SOON, "a table that is just full", || left_out().filter(BTreeSet::is_empty))?;
+    is_served(&scenario, newest)?;
+
+    put_dated(&scenario, "elder", last + 1, "2020-01-01T00:00:00Z")?;
+    is_served(&scenario, last + 1).context("an older Service that came last")?;
+    wait::until(SOON, "the newest alone to be left out", || left_out().filter(|names| *names == [flood(newest)].into()))?;
+    ensure!(dial(&scenario, newest).is_none(), "the newest is told to be left out, and answers");
+    (1..newest).try_for_each(|number| is_served(&scenario, number)).context("one of the others")?;
+
+    scenario.manifests.remove("elder.yaml")?;
+    is_served(&scenario, newest).context("the newest, once there is room")?;
+    wait::until(SOON, "nothing to be left out", || left_out().filter(BTreeSet::is_empty)).map(drop)
+}
+
+fn flood(number: u16) -> String {
+    format!("flood-{number}")
+}
+
+/// A Service of one port and a date, served by the near pod. Its number makes its address.
+fn put_dated(scenario: &Scenario, name: &str, number: u16, created: &str) -> Result<()> {
+    let service = Service::new(name, &[cluster_ip(Family::V4, 300 + number)]).port(Proto::Tcp, 80, 8080, 0);
+    let service = Service { created: created.to_owned(), ..service };
+    scenario.manifests.put_slice(&service.slice(Family::V4).endpoint(scenario.near.ip(Family::V4), "node1"))?;
+    scenario.manifests.put_service(&service)
+}
+
+/// Who answers at the address with this number.
+fn dial(scenario: &Scenario, number: u16) -> Option<String> {
+    let to = SocketAddr::new(cluster_ip(Family::V4, 300 + number), 80);
+    let outcomes = scenario.client.probe(Probe { timeout_ms: 300, ..Probe::once(Proto::Tcp, to) }).ok()?;
+    outcomes.into_iter().find_map(|outcome| Some(outcome.result.ok()?.by))
+}
+
+fn is_served(scenario: &Scenario, number: u16) -> Result<()> {
+    wait::until(SOON, "an answer", || dial(scenario, number).filter(|by| by == "near")).map(drop)
+}
+
+/// The Services that `sluice services --rejected` names.
+fn left_out(agent: &Agent) -> Result<BTreeSet<String>> {
+    let told: Value = serde_json::from_str(&agent.cli(&["services", "--rejected", "-o", "json"])?)?;
+    let rejected = told["rejected"].as_array().context("no list")?;
+    Ok(rejected.iter().filter_map(|rejection| Some(rejection["service"].as_str()?.to_owned())).collect())
+}
+
 #[test]
 fn thousands_of_ports_and_endpoints_equal_to_the_service() -> Result<()> {
     let scenario = Scenario::start("input-ports", Spec::new(PodNetwork::Routed), &[])?;
@@ -163,12 +233,14 @@ fn thousands_of_ports_and_endpoints_equal_to_the_service() -> Result<()> {
 }
 
 #[test]
-fn an_object_that_flaps_delays_no_other() -> Result<()> {
+fn an_object_that_flaps_a_thousand_times_a_second_delays_no_other() -> Result<()> {
     let scenario = Scenario::start("input-flap", Spec::new(PodNetwork::Routed), &[])?;
     let (manifests, near) = (&scenario.manifests, scenario.near.ip(Family::V4));
     let flapping = Service::new("flapping", &[cluster_ip(Family::V4, 220)]).port(Proto::Tcp, 80, 8080, 0);
     manifests.put_service(&flapping)?;
     let slices = [flapping.slice(Family::V4), flapping.slice(Family::V4).endpoint(near, "node1")];
+    let steady = Family::BOTH.map(|family| traffic::Target::new(Proto::Tcp, Target::Both.cluster_ip(family)));
+    let steady = scenario.client.load(Load::new(steady.into(), STEADY))?;
     let (stop, began) = (AtomicBool::new(false), Instant::now());
     let flap = || -> Result<u32> {
         let mut writes = 0;
@@ -187,7 +259,15 @@ fn an_object_that_flaps_delays_no_other() -> Result<()> {
     });
     let (writes, worst) = (writes?, worst?);
     let rate = f64::from(writes) / began.elapsed().as_secs_f64();
-    println!("REPORT: {writes} writes of one slice, {rate:.0} a second; another Service's change seen after {worst:?} at most");
+    let steady: LoadReport = steady.finish()?;
+    println!(
+        "REPORT: {writes} writes of one slice, {rate:.0} a second; another Service's change seen after {worst:?} at most; a third \
+         Service answered {} connections, {} failed",
+        steady.requests(),
+        steady.failed()
+    );
+    ensure!(rate >= WRITES_A_SECOND, "{rate:.0} writes a second, {WRITES_A_SECOND} are wanted");
+    ensure!(steady.failed() == 0 && steady.requests() > 0, "a third Service meanwhile: {}", steady.failures());
     ensure!(worst < Duration::from_secs(1), "a change waited for {worst:?}");
     manifests.put_slice(&slices[1])?;
     let to = SocketAddr::new(cluster_ip(Family::V4, 220), 80);

@@ -18,6 +18,9 @@ fn start(test: &str, flags: &[&str]) -> Result<Scenario> {
     Scenario::start(test, Spec::new(PodNetwork::Routed), flags)
 }
 
+/// What kubeadm 1.36 writes into the ConfigMap `kube-proxy`, unchanged.
+const KUBEADM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proxy-agent/tests/fixtures/kubeadm-1.36-config.conf");
+
 /// Who the pod on node 0 sees when the outside dials its ClusterIP through that node: the node, or the client itself.
 fn masqueraded(scenario: &Scenario, family: Family) -> Option<bool> {
     let to = Target::Near.cluster_ip(family);
@@ -73,6 +76,29 @@ fn s38_packets_are_told_by_the_device_that_they_come_in_by() -> Result<()> {
     let mode = ["--detect-local-mode", "InterfaceNamePrefix", "--pod-interface-name-prefix"];
     becomes(&start("config-prefix", &[mode.as_slice(), &["veth"]].concat())?, true)?;
     becomes(&start("config-uplink", &[mode.as_slice(), &["eth"]].concat())?, false)
+}
+
+#[test]
+fn an_agent_with_the_configuration_of_kubeadm_serves() -> Result<()> {
+    let scenario = start("config-kubeadm", &["--config", KUBEADM])?;
+    let (outside, client, node) = (scenario.cluster.outside(), scenario.client.as_ref(), scenario.cluster.node(0));
+    for agent in &scenario.agents {
+        let page = agent.healthz()?;
+        ensure!(page.status == 200, "{}", page.head);
+    }
+    for (family, proto) in families_and_protocols() {
+        for target in [Target::Near, Target::Far, Target::Both] {
+            let (cluster_ip, node_port) = (target.cluster_ip(family), scenario.node_port(0, target, family));
+            for (from, to) in [(client, cluster_ip), (node, cluster_ip), (client, node_port), (outside, node_port)] {
+                let outcomes = from.probe(Probe::times(proto, to, 5))?;
+                expect::answered(&format!("{} → {to} {proto}", from.name()), &outcomes, to, &scenario.backends(target))?;
+            }
+        }
+    }
+    let configz: Value = serde_json::from_str(&scenario.agents[0].page("/configz")?.body)?;
+    let cidr = &configz["kubeproxy.config.k8s.io"]["clusterCIDR"];
+    ensure!(cidr == "10.244.0.0/16,fd00:10:244::/56", "{cidr}: the file was not read");
+    Ok(())
 }
 
 #[test]

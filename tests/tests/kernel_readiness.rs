@@ -2,11 +2,14 @@
 //! when its slice has been written. A turn above the limit is repeated ([`expect::within`]).
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use proxy_agent::maps::Reader;
+use proxy_common::abi::{self, Addr};
+use sluice_tests::bench::percentile;
 use sluice_tests::expect::{self, families_and_protocols};
 use sluice_tests::scenario::Target;
 use sluice_tests::traffic::{self, Load, LoadReport};
@@ -17,6 +20,12 @@ use sluice_tests::{Family, PodNetwork, Proto, Scenario, Spec, Traffic};
 const LIMIT_MS: f64 = 100.0;
 /// Turns: in half of them a pod turns unready, in the others it leaves.
 const TURNS: usize = 10;
+/// The most that the median edit of a manifest may take, from its rename to the flip.
+const EDIT_MS: f64 = 50.0;
+/// Edits of one manifest.
+const EDITS: usize = 40;
+/// A change that takes longer is lost.
+const SOON: Duration = Duration::from_secs(3);
 /// How long endpoints come and go.
 const CHURN: Duration = Duration::from_secs(5);
 
@@ -60,6 +69,50 @@ impl End {
             Self::Gone => "left",
         }
     }
+}
+
+#[test]
+fn an_edit_of_a_manifest_takes_effect_within_50_ms() -> Result<()> {
+    let scenario = Scenario::start("readiness-edit", Spec::new(PodNetwork::Routed), &[])?;
+    let reader = Reader::open(&scenario.cluster.pins(0))?;
+    let mut dropped = Vec::new();
+    let turn = || Ok(vec![edits(&scenario, &reader)?]);
+    for kept in expect::within(EDIT_MS, |edits| percentile(edits, 50.0), &mut dropped, turn)? {
+        let [median, p99, most] = [50.0, 99.0, 100.0].map(|percent| percentile(&kept, percent));
+        println!(
+            "REPORT: from the rename of a manifest to the flip {median:.1} ms (median), {p99:.1} ms (p99), {most:.1} ms (most) of \
+             {EDITS}; of turns measured again {dropped:.1?}"
+        );
+    }
+    Ok(())
+}
+
+/// The endpoint of a Service changes from one pod to the other, time and again: milliseconds from each rename until the tables have it.
+/// What is seen there, a new connection meets.
+fn edits(scenario: &Scenario, reader: &Reader) -> Result<Vec<f64>> {
+    let (client, to) = (&scenario.client, Target::Near.cluster_ip(Family::V4));
+    let edit = |number: usize| {
+        let (pod, node) = [(&scenario.far, "node2"), (&scenario.near, "node1")][number % 2];
+        let slice = Target::Near.service().slice(Family::V4).endpoint(pod.ip(Family::V4), node);
+        let written = Instant::now();
+        scenario.manifests.put_slice(&slice)?;
+        while !leads_to(reader, Target::Near, pod.ip(Family::V4))? {
+            ensure!(written.elapsed() < SOON, "the edit is not in the tables after {SOON:?}");
+            thread::sleep(Duration::from_micros(200));
+        }
+        let late = written.elapsed().as_secs_f64() * 1e3;
+        expect::answered(&to, &[client.dial(Proto::Tcp, to)?], to, &[pod.name()])?;
+        Ok(late)
+    };
+    (0..EDITS).map(edit).collect()
+}
+
+/// Whether both service ports of a Service, TCP and UDP, have this endpoint and no other in the tables.
+fn leads_to(reader: &Reader, target: Target, pod: IpAddr) -> Result<bool> {
+    let family = if pod.is_ipv4() { abi::Family::V4 } else { abi::Family::V6 };
+    let views = reader.services()?;
+    let mut ports = views.iter().filter(|view| view.name.name() == target.name() && view.name.family() == family).peekable();
+    Ok(ports.peek().is_some() && ports.all(|view| view.backends.iter().map(|backend| backend.addr).eq([Addr::from(pod)])))
 }
 
 /// While endpoints come and go hundreds of times a second, every new connection finds one that serves: none meets half a change.
