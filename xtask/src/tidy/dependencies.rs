@@ -1,4 +1,4 @@
-//! cargo-deny over both lock files, by `deny.toml`.
+//! cargo-deny over every lock file, by `deny.toml`.
 //!
 //! Advisories are left to `cargo deny check advisories`, which fetches a database.
 
@@ -13,7 +13,7 @@ use crate::setup;
 /// No banned crate, no unknown licence, no foreign registry.
 pub fn check() -> Result<()> {
     let deny = setup::cargo_deny()?;
-    for manifest in ["Cargo.toml", "proxy-ebpf/Cargo.toml"] {
+    for manifest in ["Cargo.toml", "proxy-ebpf/Cargo.toml", "proxy-agent/fuzz/Cargo.toml"] {
         let mut command = Command::new(&deny);
         command.env("CARGO", paths::cargo()).current_dir(paths::root());
         command.args(["--log-level", "error", "--config", "deny.toml", "--manifest-path", manifest]);
