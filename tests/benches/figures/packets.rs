@@ -140,7 +140,7 @@ fn cases(node: &mut Node, feeder: &mut Feeder, kind: Kind) -> Result<Vec<Case>> 
         case("established, remote backend", frame::tcp(CLIENT, TO_REMOTE, ACK), same, (out, REMOTE), None)?,
         case("first packet, local backend", frame::tcp(CLIENT, TO_LOCAL, SYN), few, (pass, LOCAL), Some(opening))?,
         case("first packet, remote backend", frame::tcp(CLIENT, TO_REMOTE, SYN), few, (out, REMOTE), None)?,
-        case("first packet of 4,000, local backend", frame::tcp(CLIENT, TO_LOCAL, SYN), more, (pass, LOCAL), None)?,
+        case("first packet of 4,000, local backend", frame::tcp(CLIENT, TO_LOCAL, SYN), more, (pass, LOCAL), Some(opening))?,
         case("first packet of 4,000, remote backend", frame::tcp(CLIENT, TO_REMOTE, SYN), more, (out, REMOTE), None)?,
         case("not ours, to a pod", frame::tcp(CLIENT, pod, ACK), same, (pass, pod), None)?,
         case("not ours, to the node", frame::tcp(CLIENT, ssh, ACK), same, (pass, ssh), None)?,
