@@ -3,7 +3,7 @@
 //! Invariant: a file appears, changes and disappears in one step (rename), so an agent never reads half of one.
 
 use std::fmt::Write;
-use std::fs;
+use std::fs::{self, File};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -48,6 +48,21 @@ impl Manifests {
     /// Writes a slice to a file of its name.
     pub fn put_slice(&self, slice: &Slice) -> Result<()> {
         self.put(&format!("{}.yaml", slice.name()), &slice.yaml())
+    }
+
+    /// Writes a file to be put in place by [`Self::put_again`], down to the disk.
+    pub fn prepare(&self, draft: &str, text: &str) -> Result<PathBuf> {
+        let path = self.drafts.join(draft);
+        fs::write(&path, text)?;
+        File::open(&path)?.sync_all()?;
+        Ok(path)
+    }
+
+    /// As [`Self::put`], of what was written before: a second name of it takes the place of the file `name`, and no disk has to keep up.
+    pub fn put_again(&self, prepared: &Path, name: &str) -> Result<()> {
+        let draft = self.drafts.join(name);
+        fs::hard_link(prepared, &draft)?;
+        fs::rename(&draft, self.folder.join(name)).with_context(|| format!("put {name} into {}", self.folder.display()))
     }
 
     /// Removes the file `name`.
