@@ -56,7 +56,7 @@ fn the_last_connection_to_an_unready_endpoint_comes_within_100_ms() -> Result<()
 enum End {
     /// Its slice says `ready: false`.
     Unready,
-    /// Its slice no longer has it.
+    /// Its slice lacks it.
     Gone,
 }
 
