@@ -17,6 +17,8 @@ use sluice_tests::{Agent, Attempt, Family, PodNetwork, Proto, Scenario, Spec, cl
 
 /// A change that takes longer is lost.
 const SOON: Duration = Duration::from_secs(10);
+/// What is told of a change is told well before things are looked at without one.
+const PROMPT: Duration = Duration::from_secs(3);
 /// What a manifest of megabytes may take, and a table that heals.
 const LATER: Duration = Duration::from_secs(60);
 /// How long an object flaps, and how often a second at least.
@@ -170,9 +172,7 @@ fn s9_a_full_table_serves_an_older_service_that_comes_last() -> Result<()> {
 
     scenario.manifests.remove("elder.yaml")?;
     is_served(&scenario, newest).context("the newest, once there is room")?;
-    // A retry alone is told ten seconds later; an event is told soon.
-    scenario.manifests.remove("elder-ipv4.yaml")?;
-    wait::until(LATER, "nothing to be left out", || left_out().filter(BTreeSet::is_empty)).map(drop)
+    wait::until(PROMPT, "nothing to be left out", || left_out().filter(BTreeSet::is_empty)).map(drop)
 }
 
 fn flood(number: u16) -> String {

@@ -172,7 +172,7 @@ impl App {
                 _ = interrupt.recv() => break,
                 Some(batch) = self.events.recv() => self.on_batch(batch),
                 Some(observation) = self.observations.recv() => self.on_observation(observation),
-                Some(token) = self.graces.recv() => self.program.on_grace_ended(token),
+                Some(token) = self.graces.recv() => self.on_grace_ended(token),
                 error = self.tasks.ended() => return Err(error),
                 () = tokio::time::sleep_until(due.into()) => {
                     self.tend();
@@ -252,6 +252,12 @@ impl App {
         self.program.on_device_addresses(self.node.addresses());
         self.health_addresses = self.node.health_addresses();
         self.answer_health_checks();
+        self.dirty = true;
+    }
+
+    fn on_grace_ended(&mut self, token: GraceToken) {
+        self.program.on_grace_ended(token);
+        // What waited for room may have found it.
         self.dirty = true;
     }
 
