@@ -5,7 +5,7 @@
 
 use crate::compile::{Compiler, HealthChecks};
 use crate::config::Algorithm;
-use crate::state::{HealthCheck, NodeFacts, Rejection, State, WithoutLocal};
+use crate::state::{HealthCheck, NodeFacts, Rejection, Said, State, WithoutLocal};
 use crate::table::{Age, Change, WantedService};
 use crate::watch::objects::{Kind, Object, ObjectName};
 use crate::watch::{Event, Listing, Subject, Trouble};
@@ -35,6 +35,8 @@ pub struct Control {
     without_local: BTreeMap<ObjectName, [WithoutLocal; 2]>,
     pending: Pending,
     counts: Counts,
+    /// What was said of objects, lately.
+    said: Said,
 }
 
 /// A trouble and since when it lasts.
@@ -68,13 +70,8 @@ pub struct Counts {
     pub rejections: BTreeMap<&'static str, u64>,
     /// Troubles, however long they lasted.
     pub troubles: u64,
-}
-
-impl Pending {
-    /// How many there are.
-    pub const fn sum(&self) -> u64 {
-        self.services + self.slices
-    }
+    /// Objects that were another one than before.
+    pub changes: u64,
 }
 
 impl Control {
@@ -95,6 +92,7 @@ impl Control {
             without_local: BTreeMap::new(),
             pending: Pending::default(),
             counts: Counts::default(),
+            said: Said::default(),
         }
     }
 
@@ -110,6 +108,7 @@ impl Control {
             Event::Apply(object) => self.apply(&object, now),
             Event::Delete(kind, name) => {
                 self.state.delete(kind, &name, &mut self.dirty);
+                self.counts.changes += 1;
                 self.count(kind, now);
             }
             Event::Listed(kind, listing) => {
@@ -165,6 +164,7 @@ impl Control {
         for name in &dirty {
             self.note_local(name);
         }
+        self.health_checks.settle().iter().for_each(|rejection| self.log_rejection(rejection));
         compiled.changes
     }
 
@@ -265,6 +265,7 @@ impl Control {
 
     fn apply(&mut self, object: &Object, now: Instant) {
         let taken = self.state.apply(object, &mut self.dirty);
+        self.counts.changes += u64::from(taken.changed);
         taken.rejected.iter().for_each(|rejection| self.log_rejection(rejection));
         if let Object::EndpointSlice(slice) = object
             && taken.changed
@@ -302,7 +303,11 @@ impl Control {
         }
     }
 
+    /// Says it, unless that was done lately.
     fn log_rejection(&mut self, rejection: &Rejection) {
+        if !self.said.is_new(rejection) {
+            return;
+        }
         *self.counts.rejections.entry(rejection.reason.label()).or_default() += 1;
         let left_out = if rejection.reason.is_left_out() { "left out: " } else { "" };
         tracing::warn!(reason = rejection.reason.label(), "{left_out}{rejection}");
@@ -310,8 +315,7 @@ impl Control {
 
     fn note_local(&mut self, name: &ObjectName) {
         let age = Age::from(self.state.service(name).and_then(|service| service.created));
-        let rejected = self.health_checks.set(name, age, self.state.health_checks(name));
-        rejected.iter().for_each(|rejection| self.log_rejection(rejection));
+        self.health_checks.set(name, age, self.state.health_checks(name));
         let without = self.state.without_local(name);
         if without == <[WithoutLocal; 2]>::default() {
             self.without_local.remove(name);

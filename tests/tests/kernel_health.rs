@@ -1,16 +1,19 @@
 //! Health checks of load balancers against both nodes, over real HTTP (S49, S50).
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use sluice_tests::http::{self, Page};
 use sluice_tests::manifests::{Service, Slice};
-use sluice_tests::scenario::{POD_PORT, PORT};
-use sluice_tests::{Family, PodNetwork, Proto, Scenario, Spec, cluster_ip, wait};
+use sluice_tests::scenario::{POD_PORT, PORT, Target};
+use sluice_tests::traffic::Probe;
+use sluice_tests::{Family, PodNetwork, Proto, Scenario, Spec, cluster_ip, expect, wait};
 
 const CHECK: u16 = 32_100;
 const SOON: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 fn service() -> Service {
     let ips = Family::BOTH.map(|family| cluster_ip(family, 40));
@@ -96,4 +99,29 @@ fn s49_s50_open_at_node_port_addresses_alone_and_closed_with_the_policy() -> Res
     wait_for(&scenario, 0, Family::V4, 200, 1)?;
     scenario.manifests.remove("balanced.yaml")?;
     wait_closed(&scenario, node.at(Family::V4, CHECK))
+}
+
+/// An agent whose loop hangs says so while the kernel goes on serving (S52): after two syncPeriods, here of a second.
+#[test]
+fn s52_an_agent_that_hangs_tells_and_the_kernel_goes_on() -> Result<()> {
+    let file = std::env::temp_dir().join(format!("sluice-health-{}.yaml", std::process::id()));
+    let head = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";
+    std::fs::write(&file, format!("{head}iptables: {{syncPeriod: 1s}}\n"))?;
+    let result = a_hang_is_told(&file);
+    std::fs::remove_file(&file)?;
+    result
+}
+
+fn a_hang_is_told(config: &Path) -> Result<()> {
+    let flags = ["--config", &config.display().to_string()];
+    let mut scenario = Scenario::start("health-hang", Spec::new(PodNetwork::Routed), &flags)?;
+    scenario.agents[0].kill()?;
+    scenario.agents[0].set_env("SLUICE_FAULT", "hang:first-list");
+    scenario.agents[0].launch()?;
+    let agent = &scenario.agents[0];
+    let answers = |status| move || agent.livez().ok().filter(|page| page.status == status);
+    wait::until(PATIENCE, "a hanging agent to tell", answers(503))?;
+    ensure!(agent.healthz()?.status == 503 && agent.metrics()?.sum("sluice_lag_seconds", &[]) >= 2.0, "it hangs");
+    let to = scenario.node_port(0, Target::Near, Family::V4);
+    expect::answered(&to, &scenario.cluster.outside().probe(Probe::times(Proto::Tcp, to, 5))?, to, &["near"]).map(drop)
 }

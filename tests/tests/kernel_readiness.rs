@@ -72,7 +72,7 @@ impl End {
 }
 
 #[test]
-fn an_edit_of_a_manifest_takes_effect_within_50_ms() -> Result<()> {
+fn half_the_edits_of_a_manifest_take_effect_within_50_ms() -> Result<()> {
     let scenario = Scenario::start("readiness-edit", Spec::new(PodNetwork::Routed), &[])?;
     let reader = Reader::open(&scenario.cluster.pins(0))?;
     let mut dropped = Vec::new();

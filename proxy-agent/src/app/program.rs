@@ -67,9 +67,9 @@ impl<M: Maps> Program<M> {
     pub fn on_events(&mut self, batches: Vec<Batch>) {
         let before = self.control.pending();
         for Batch { came, events } in batches {
-            let known = self.control.pending().sum();
+            let known = self.control.counts().changes;
             events.into_iter().for_each(|event| self.control.on_event(event, came));
-            if self.control.pending().sum() > known {
+            if self.control.counts().changes > known {
                 self.waiting.push(came);
             }
         }

@@ -29,19 +29,28 @@ impl Reports {
         Self { publisher: Arc::new(publisher), writing: None }
     }
 
-    /// Writes a report, beside the loop: it has a line for whatever was left out, and no event waits for what is only told. False
-    /// while the one before is still being written.
-    pub fn publish(&mut self, report: Report) -> bool {
-        let is_free = self.writing.as_ref().is_none_or(JoinHandle::is_finished);
-        if is_free {
-            let publisher = self.publisher.clone();
-            self.writing = Some(tokio::task::spawn_blocking(move || {
-                if let Err(error) = publisher.publish(&report) {
-                    tracing::warn!("{error}");
-                }
-            }));
+    /// Whether none is being written.
+    pub fn is_free(&self) -> bool {
+        self.writing.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Waits for the one that is being written.
+    pub async fn finish(&mut self) {
+        if let Some(writing) = self.writing.take() {
+            // It only fails if the task panicked, and the agent ends.
+            let _ = writing.await;
         }
-        is_free
+    }
+
+    /// Writes a report, beside the loop: it has a line for whatever was left out, and no event waits for what is only told. The one before is
+    /// written: [`Self::is_free`].
+    pub fn publish(&mut self, report: Report) {
+        let publisher = self.publisher.clone();
+        self.writing = Some(tokio::task::spawn_blocking(move || {
+            if let Err(error) = publisher.publish(&report) {
+                tracing::warn!("{error}");
+            }
+        }));
     }
 }
 

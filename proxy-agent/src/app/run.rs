@@ -180,6 +180,11 @@ impl App {
                 }
             }
         }
+        self.reports.finish().await;
+        if self.dirty {
+            self.tend();
+            self.reports.finish().await;
+        }
         tracing::info!("ending; programs and tables stay and go on working");
         self.stop.cancel();
         Ok(())
@@ -286,6 +291,12 @@ impl App {
         if self.retries.due(Instant::now()) {
             self.retry();
         }
+        if self.reports.is_free() {
+            self.tell_all();
+        }
+    }
+
+    fn tell_all(&mut self) {
         let now = Timestamp::now();
         let control = &self.program.control;
         let connected = !control.troubles().keys().any(Subject::is_connection);
@@ -306,7 +317,8 @@ impl App {
         let mut conditions: Vec<&str> = report.warnings.iter().map(|warning| warning.condition.as_str()).collect();
         conditions.extend(control.troubles().keys().map(|subject| subject.condition()));
         self.metrics.observe_degraded(&conditions);
-        self.dirty = !self.reports.publish(report);
+        self.reports.publish(report);
+        self.dirty = false;
     }
 }
 

@@ -17,8 +17,12 @@ pub fn run(args: &RunArgs, object: &[u8]) -> anyhow::Result<()> {
     for note in &loaded.notes {
         if note.is_warning() { tracing::warn!("{note}") } else { tracing::info!("{note}") }
     }
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start the asynchronous runtime")?;
+    // The loop has this thread; a second one watches and answers, so that health tells of a loop that hangs (S52).
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("can't start the asynchronous runtime")?;
     runtime.block_on(async {
         let app = App::start(loaded, object, Fault::from_env()).await?;
         Ok(app.run().await?)

@@ -14,7 +14,8 @@ pub struct HealthChecks {
     wanted: BTreeMap<ObjectName, Wanted>,
     /// Who claims a port; the first has it.
     claims: BTreeMap<Port, BTreeSet<(Age, ObjectName)>>,
-    losers: BTreeSet<ObjectName>,
+    /// Of these ports claims are others than when they were last settled.
+    unsettled: BTreeSet<Port>,
     /// Of these what is told may be another than before.
     changed: BTreeSet<ObjectName>,
 }
@@ -27,41 +28,44 @@ struct Wanted {
 }
 
 impl HealthChecks {
-    /// Takes in what a Service of this age asks for: a check for each family, all of one port. Returns what is left out afresh.
-    pub fn set(&mut self, name: &ObjectName, age: Age, checks: Vec<HealthCheck>) -> Vec<Rejection> {
+    /// Takes in what a Service of this age asks for: a check for each family, all of one port.
+    pub fn set(&mut self, name: &ObjectName, age: Age, checks: Vec<HealthCheck>) {
         let after = checks.first().map(|check| Wanted { age, port: check.port, checks: checks.clone() });
-        let before = self.wanted.get(name);
-        if before == after.as_ref() {
-            return Vec::new();
+        if self.wanted.get(name) == after.as_ref() {
+            return;
         }
         self.changed.insert(name.clone());
-        let place = |wanted: &Wanted| (wanted.age, wanted.port);
-        let (left, taken) = (before.map(place), after.as_ref().map(place));
-        match after {
-            Some(wanted) => self.wanted.insert(name.clone(), wanted),
-            None => self.wanted.remove(name),
-        };
-        if left == taken {
-            return Vec::new();
-        }
-        if let Some((age, port)) = left {
-            self.losers.remove(name);
+        if let Some(Wanted { age, port, .. }) = self.wanted.remove(name) {
             self.claims.entry(port).or_default().remove(&(age, name.clone()));
+            self.unsettled.insert(port);
         }
-        if let Some((age, port)) = taken {
-            self.claims.entry(port).or_default().insert((age, name.clone()));
+        if let Some(wanted) = after {
+            self.claims.entry(wanted.port).or_default().insert((wanted.age, name.clone()));
+            self.unsettled.insert(wanted.port);
+            self.wanted.insert(name.clone(), wanted);
         }
-        let mut ports: Vec<Port> = left.into_iter().chain(taken).map(|(_, port)| port).collect();
-        ports.dedup();
-        ports.into_iter().flat_map(|port| self.settle(port)).collect()
+    }
+
+    /// Once all that came together is in: gives each port to the first who claims it. Returns who has not got one of those that
+    /// changed.
+    pub fn settle(&mut self) -> Vec<Rejection> {
+        let mut rejected = Vec::new();
+        for port in std::mem::take(&mut self.unsettled) {
+            let Some(claims) = self.claims.get(&port) else { continue };
+            self.changed.extend(claims.iter().map(|(_, name)| name.clone()));
+            rejected.extend(losers(port, claims));
+            if claims.is_empty() {
+                self.claims.remove(&port);
+            }
+        }
+        rejected
     }
 
     /// What a Service has: nothing if another has its port.
     pub fn get(&self, name: &ObjectName) -> &[HealthCheck] {
-        match self.wanted.get(name) {
-            Some(wanted) if !self.losers.contains(name) => &wanted.checks,
-            _ => &[],
-        }
+        let has =
+            |wanted: &&Wanted| self.claims.get(&wanted.port).and_then(BTreeSet::first).is_some_and(|(_, first)| first == name);
+        self.wanted.get(name).filter(has).map_or(&[], |wanted| &wanted.checks)
     }
 
     /// All of them, by Service.
@@ -77,38 +81,20 @@ impl HealthChecks {
 
     /// The Services whose port another has.
     pub fn rejections(&self) -> impl Iterator<Item = Rejection> {
-        self.losers.iter().filter_map(|name| self.rejection(name))
+        self.claims.iter().flat_map(|(port, claims)| losers(*port, claims))
     }
+}
 
-    /// Gives a port to the first who claims it. Returns who lost it afresh.
-    fn settle(&mut self, port: Port) -> Vec<Rejection> {
-        let Some(claims) = self.claims.get(&port) else { return Vec::new() };
-        let mut fresh = Vec::new();
-        for (place, (_, name)) in claims.iter().enumerate() {
-            let (loses, lost) = (place > 0, self.losers.contains(name));
-            if loses == lost {
-                continue;
-            }
-            self.changed.insert(name.clone());
-            if loses {
-                self.losers.insert(name.clone());
-                fresh.push(name.clone());
-            } else {
-                self.losers.remove(name);
-            }
-        }
-        if claims.is_empty() {
-            self.claims.remove(&port);
-        }
-        fresh.iter().filter_map(|name| self.rejection(name)).collect()
-    }
-
-    fn rejection(&self, name: &ObjectName) -> Option<Rejection> {
-        let port = self.wanted.get(name)?.port;
-        let (_, owner) = self.claims.get(&port)?.first()?;
-        let reason = RejectReason::HealthCheckTaken { port, owner: owner.clone() };
-        Some(Rejection { kind: Kind::Service, object: name.clone(), service: Some(name.name.clone()), reason, more: 0 })
-    }
+/// Who claims a port and has it not.
+fn losers(port: Port, claims: &BTreeSet<(Age, ObjectName)>) -> impl Iterator<Item = Rejection> {
+    let owner = claims.first().map(|(_, owner)| owner);
+    claims.iter().skip(1).zip(owner.into_iter().cycle()).map(move |((_, name), owner)| Rejection {
+        kind: Kind::Service,
+        object: name.clone(),
+        service: Some(name.name.clone()),
+        reason: RejectReason::HealthCheckTaken { port, owner: owner.clone() },
+        more: 0,
+    })
 }
 
 #[cfg(test)]
@@ -128,6 +114,11 @@ mod tests {
         Age::from(Some(created))
     }
 
+    fn set(health: &mut HealthChecks, service: &str, created: i64, checks: Vec<HealthCheck>) -> Vec<Rejection> {
+        health.set(&name(service), age(created), checks);
+        health.settle()
+    }
+
     fn changed(health: &mut HealthChecks) -> Vec<(String, Vec<HealthCheck>)> {
         health.take_changed().into_iter().map(|(name, checks)| (name.name.to_string(), checks)).collect()
     }
@@ -135,13 +126,13 @@ mod tests {
     #[test]
     fn s49_only_what_changed_is_told() {
         let mut health = HealthChecks::default();
-        health.set(&name("a"), age(1), check(32_000, 1));
-        health.set(&name("b"), age(2), check(32_001, 1));
+        set(&mut health, "a", 1, check(32_000, 1));
+        set(&mut health, "b", 2, check(32_001, 1));
         assert_eq!(changed(&mut health).len(), 2);
-        health.set(&name("a"), age(1), check(32_000, 1));
-        health.set(&name("b"), age(2), check(32_001, 3));
+        set(&mut health, "a", 1, check(32_000, 1));
+        set(&mut health, "b", 2, check(32_001, 3));
         assert_eq!(changed(&mut health), [("b".into(), check(32_001, 3))]);
-        health.set(&name("b"), age(2), Vec::new());
+        set(&mut health, "b", 2, Vec::new());
         assert_eq!(changed(&mut health), [("b".into(), Vec::new())]);
         assert_eq!(health.all().count(), 1);
     }
@@ -149,9 +140,9 @@ mod tests {
     #[test]
     fn s09_the_older_has_the_port_whatever_came_first() {
         let mut health = HealthChecks::default();
-        assert_eq!(health.set(&name("young"), age(2), check(32_000, 1)), []);
+        assert_eq!(set(&mut health, "young", 2, check(32_000, 1)), []);
         changed(&mut health);
-        let said = health.set(&name("old"), age(1), check(32_000, 4));
+        let said = set(&mut health, "old", 1, check(32_000, 4));
         assert_eq!(
             said.iter().map(ToString::to_string).collect::<Vec<_>>(),
             ["Service n/young: healthCheckNodePort 32000 belongs to the older Service n/old; it goes to this one when that \
@@ -159,9 +150,21 @@ mod tests {
         );
         assert_eq!(changed(&mut health), [("old".into(), check(32_000, 4)), ("young".into(), Vec::new())]);
         assert_eq!(health.rejections().count(), 1);
-        assert_eq!(health.set(&name("young"), age(2), check(32_000, 7)), [], "said already");
-        assert_eq!(health.set(&name("old"), age(1), check(32_001, 4)), []);
+        set(&mut health, "young", 2, check(32_000, 7));
+        assert_eq!(set(&mut health, "old", 1, check(32_001, 4)), []);
         assert_eq!(changed(&mut health), [("old".into(), check(32_001, 4)), ("young".into(), check(32_000, 7))]);
         assert_eq!(health.rejections().count(), 0);
+    }
+
+    #[test]
+    fn services_that_change_ports_with_each_other_take_nothing_away() {
+        let mut health = HealthChecks::default();
+        set(&mut health, "a", 2, check(32_000, 1));
+        set(&mut health, "b", 1, check(32_001, 1));
+        changed(&mut health);
+        health.set(&name("a"), age(2), check(32_001, 1));
+        health.set(&name("b"), age(1), check(32_000, 1));
+        assert_eq!(health.settle(), []);
+        assert_eq!(changed(&mut health), [("a".into(), check(32_001, 1)), ("b".into(), check(32_000, 1))]);
     }
 }

@@ -78,7 +78,7 @@ pub struct RunArgs {
     /// udp-unanswered, udp-answered, udp-exchanged
     #[arg(long, value_name = "NAME=DURATION,...", value_delimiter = ',')]
     pub flow_timeouts: Option<Vec<String>>,
-    /// How many entries tables have, as NAME=NUMBER: services, frontends, backends, slots, descriptors, source-ranges, flows,
+    /// How many entries tables have, as NAME=NUMBER: services, frontends, backends, slots, source-ranges, flows,
     /// udp-flows, udp-peers [default: by this machine's memory]
     #[arg(long, value_name = "NAME=NUMBER,...", value_delimiter = ',')]
     pub table_entries: Option<Vec<String>>,

@@ -43,7 +43,7 @@ pub fn timeouts(setting: &Setting, items: &[String]) -> Result<Timeouts, ConfigE
 /// How many entries new tables have: as many as fit this machine, but for these.
 pub fn capacity(setting: &Setting, items: &[String]) -> Result<Capacity, ConfigError> {
     const WANTED: &str = "NAME=NUMBER from 1024 to 16777216, such as flows=1000000; names are services, frontends, backends, slots, \
-                          descriptors, source-ranges, flows, udp-flows and udp-peers";
+                          source-ranges, flows, udp-flows and udp-peers";
     let mut capacity = Capacity::for_this_machine();
     for item in items {
         let refused = || invalid(setting.clone(), item, WANTED);
@@ -51,11 +51,10 @@ pub fn capacity(setting: &Setting, items: &[String]) -> Result<Capacity, ConfigE
         let entries =
             text.parse().ok().filter(|entries| (FEWEST_ENTRIES..=MOST_ENTRIES).contains(entries)).ok_or_else(refused)?;
         match name {
-            "services" => capacity.services = entries,
+            "services" => capacity = capacity.with_services(entries),
             "frontends" => capacity.frontends = entries,
             "backends" => capacity.backends = entries,
             "slots" => capacity.slots = entries,
-            "descriptors" => capacity.descriptors = entries,
             "source-ranges" => capacity.source_ranges = entries,
             "flows" => capacity = capacity.with_flows(entries),
             "udp-flows" => capacity = capacity.with_udp_flows(entries),

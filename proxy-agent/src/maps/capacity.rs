@@ -42,11 +42,11 @@ impl Capacity {
         let entries = memory / MEMORY_PER_ENTRY;
         let flows = entries.clamp(16 << 10, 512 << 10) as u32;
         let sizes = Self {
-            services: 65_536,
+            services: 0,
             frontends: entries.clamp(FRONTENDS[0], FRONTENDS[1]) as u32,
             backends: 524_288,
             slots: 1_048_576,
-            descriptors: 131_072,
+            descriptors: 0,
             source_ranges: 262_144,
             flows: 0,
             flows_spill: 0,
@@ -54,7 +54,13 @@ impl Capacity {
             flows_any_spill: 0,
             udp_peers: flows / 2,
         };
-        sizes.with_flows(flows).with_udp_flows(flows / 2)
+        sizes.with_services(65_536).with_flows(flows).with_udp_flows(flows / 2)
+    }
+
+    /// The same with room for so many service ports, and with descriptors for their changes.
+    #[must_use]
+    pub const fn with_services(self, entries: u32) -> Self {
+        Self { services: entries, descriptors: entries * 2, ..self }
     }
 
     /// The same with so many entries of TCP flows, and with as many as go with them of those that find no room there.

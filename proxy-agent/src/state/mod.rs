@@ -18,7 +18,7 @@ mod store;
 pub use health::{HealthCheck, WithoutLocal};
 pub use ip::{parse_cidr, parse_ip};
 pub use node::NodeFacts;
-pub use rejection::{BadAddress, RejectReason, Rejection};
+pub use rejection::{BadAddress, RejectReason, Rejection, Said};
 pub use service::{Policies, Service, ServicePort};
 pub use slice::{Endpoint, NodeHint, Slice, SlicePort};
 pub use slices::Slices;

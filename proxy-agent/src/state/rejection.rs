@@ -2,7 +2,7 @@
 
 use crate::watch::objects::{Kind, ObjectName};
 use proxy_common::abi::{FrontendKey, Port};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
@@ -232,6 +232,33 @@ impl fmt::Display for Rejection {
     }
 }
 
+/// So many rejections are remembered.
+const REMEMBERED: usize = 1_024;
+
+/// What was said, the last of it: an object that comes and goes all the time is no reason to say it again.
+#[derive(Debug, Default)]
+pub struct Said {
+    known: BTreeSet<Rejection>,
+    order: VecDeque<Rejection>,
+}
+
+impl Said {
+    /// Whether it was not said lately; from now on it was.
+    pub fn is_new(&mut self, rejection: &Rejection) -> bool {
+        let one = Rejection { more: 0, ..rejection.clone() };
+        if !self.known.insert(one.clone()) {
+            return false;
+        }
+        self.order.push_back(one);
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        true
+    }
+}
+
 /// A number as the object has it, where 0 says that it has none.
 fn given(number: i64) -> String {
     if number == 0 { "is missing".into() } else { number.to_string() }
@@ -264,4 +291,25 @@ pub fn summarise(kind: Kind, object: &ObjectName, service: Option<&Arc<str>>, re
         });
     }
     found.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rejection(name: &str, more: usize) -> Rejection {
+        let reason = RejectReason::Port { number: 0 };
+        Rejection { kind: Kind::Service, object: ObjectName::new("n", name), service: Some(name.into()), reason, more }
+    }
+
+    #[test]
+    fn what_was_said_lately_is_not_said_again() {
+        let mut said = Said::default();
+        assert!(said.is_new(&rejection("a", 0)));
+        assert!(!said.is_new(&rejection("a", 7)), "how many more there are is no news");
+        assert!(said.is_new(&rejection("b", 0)));
+        (0..REMEMBERED).for_each(|number| assert!(said.is_new(&rejection(&number.to_string(), 0))));
+        assert!(said.is_new(&rejection("a", 0)), "that was long ago");
+        assert_eq!((said.known.len(), said.order.len()), (REMEMBERED, REMEMBERED));
+    }
 }

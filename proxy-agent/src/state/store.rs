@@ -10,7 +10,7 @@ use crate::config::Algorithm;
 use crate::keys::KeyMap;
 use crate::watch::objects::{Kind, Object, ObjectName};
 use ipnet::IpNet;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -22,9 +22,6 @@ pub struct Taken {
     /// What was left out afresh.
     pub rejected: Vec<Rejection>,
 }
-
-/// Of so many objects that are gone it is remembered what was said of them.
-const REMEMBERED: usize = 256;
 
 /// All facts.
 #[derive(Debug, Default)]
@@ -43,8 +40,6 @@ pub struct State {
     device_addresses: Vec<IpAddr>,
     service_cidrs: ServiceCidrs,
     rejections: BTreeMap<(Kind, ObjectName), Vec<Rejection>>,
-    /// What was said of objects that are gone, the last ones: one that comes and goes all the time is no reason to say it again.
-    said: VecDeque<((Kind, ObjectName), Vec<Rejection>)>,
 }
 
 impl State {
@@ -94,10 +89,7 @@ impl State {
             Kind::Node => {}
             Kind::ServiceCidr => drop(self.service_cidrs.remove(&name.name)),
         }
-        if let Some(said) = self.rejections.remove_entry(&(kind, name.clone())) {
-            self.said.truncate(REMEMBERED - 1);
-            self.said.push_front(said);
-        }
+        self.rejections.remove(&(kind, name.clone()));
     }
 
     /// A Service.
@@ -216,12 +208,9 @@ impl State {
     ) -> Vec<Rejection> {
         let after = summarise(kind, &name, service, reasons);
         let key = (kind, name);
-        let mut before = self.rejections.remove(&key).unwrap_or_default();
+        let before = self.rejections.remove(&key).unwrap_or_default();
         if after.is_empty() {
             return Vec::new();
-        }
-        if let Some(at) = self.said.iter().position(|(gone, _)| *gone == key) {
-            before.extend(self.said.remove(at).into_iter().flat_map(|(_, said)| said));
         }
         let is_known = |rejection: &Rejection| before.iter().any(|known| known.reason == rejection.reason);
         let fresh = after.iter().filter(|rejection| !is_known(rejection)).cloned().collect();

@@ -13,7 +13,7 @@ use super::apps::{HELLO, VOTE, hello_address};
 /// New connections a second that each client must make to each of its targets, one of each family.
 pub const LEAST: f64 = 200.0;
 /// What each client is told to make: a worker that was held up for long does not make up for it.
-const RATE: u32 = 220;
+pub const RATE: u32 = 220;
 /// Connections that stay open, to each of the targets.
 const HELD: u32 = 5;
 
