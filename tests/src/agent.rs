@@ -75,6 +75,11 @@ impl Agent {
         self.wrapper = ["setpriv", &format!("--bounding-set=-all{kept}"), "--no-new-privs"].map(str::to_owned).into();
     }
 
+    /// Puts further words before those of the next starts.
+    pub fn wrap(&mut self, words: &[&str]) {
+        self.wrapper.splice(0..0, words.iter().map(|&word| word.to_owned()));
+    }
+
     /// Starts it and waits until it is healthy.
     pub fn start(&mut self) -> Result<()> {
         self.launch()?;

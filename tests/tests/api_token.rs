@@ -1,4 +1,4 @@
-//! Credentials that expire while the agent runs: a token of its ServiceAccount in a file, as kubelets renew it.
+//! The credentials of the agent's ServiceAccount: in a pod, as kubelets mount them, and in a file whose token expires while it runs.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -55,6 +55,14 @@ fn a_token_that_expires() -> Result<()> {
     let held: HeldReport = held.finish()?;
     ensure!(held.broken.is_empty() && held.moved == 0 && held.exchanges > 0, "held connections: {held:?}");
     world::lost_nothing(loads)
+}
+
+#[test]
+fn an_agent_in_a_pod_has_the_credentials_of_its_service_account() -> Result<()> {
+    let mut world = World::without_agents("api-pod", Etcd::Current)?;
+    world.launch_in_cluster()?;
+    world.serve_web()?;
+    says(&world, false)
 }
 
 fn service(number: u16) -> SocketAddr {

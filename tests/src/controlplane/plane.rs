@@ -196,12 +196,17 @@ impl ControlPlane {
         Ok(path)
     }
 
+    /// Where clients reach the API server.
+    pub(super) const fn server(&self) -> (IpAddr, u16) {
+        (self.address, PORT)
+    }
+
     /// Where its files are.
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    fn certificate(&self) -> PathBuf {
+    pub(super) fn certificate(&self) -> PathBuf {
         self.folder.join("certificates/apiserver.crt")
     }
 

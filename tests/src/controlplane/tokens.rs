@@ -20,6 +20,16 @@ const ACCOUNT: &str = "/api/v1/namespaces/kube-system/serviceaccounts/sluice";
 const REVIEWS: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
 
 impl ControlPlane {
+    /// A folder as kubelets mount it into a pod of the agent's ServiceAccount: token, certificate and namespace.
+    pub fn service_account(&self) -> Result<PathBuf> {
+        let folder = self.folder().join("serviceaccount");
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join("token"), self.agent_token(SystemTime::now() + Duration::from_secs(3600))?)?;
+        fs::copy(self.certificate(), folder.join("ca.crt"))?;
+        fs::write(folder.join("namespace"), "kube-system")?;
+        Ok(folder)
+    }
+
     /// A token of the agent's ServiceAccount that says it ends then. deploy/ must be applied.
     pub fn agent_token(&self, ends: SystemTime) -> Result<String> {
         let account = self.call("GET", ACCOUNT, "")?;

@@ -37,6 +37,10 @@ pub struct World {
     pub cluster: Cluster,
 }
 
+/// Its own /var, in which the folder that is named first is the ServiceAccount's; then the other words.
+const IN_A_POD: &str = "mount -t tmpfs none /var && mkdir -p /var/run/secrets/kubernetes.io && \
+                        cp -r \"$1\" /var/run/secrets/kubernetes.io/serviceaccount && shift && exec \"$@\"";
+
 impl World {
     /// Starts everything; agents have the rights and capabilities of deploy/ alone.
     pub fn start(test: &str) -> Result<Self> {
@@ -73,6 +77,23 @@ impl World {
         let capabilities = self.plane.agent_capabilities()?;
         self.agents.iter_mut().for_each(|agent| agent.limit_capabilities(&capabilities));
         self.agents.iter_mut().try_for_each(Agent::launch)
+    }
+
+    /// Starts an agent on each node with nothing but what a kubelet gives a pod: the files of its ServiceAccount and two variables.
+    pub fn launch_in_cluster(&mut self) -> Result<()> {
+        let folder = self.plane.service_account()?.display().to_string();
+        let (address, port) = self.plane.server();
+        let capabilities = self.plane.agent_capabilities()?;
+        let nodes = 0..self.cluster.nodes().len();
+        self.agents = nodes.map(|node| Agent::with_source(&self.cluster, node, &[], &[])).collect();
+        for agent in &mut self.agents {
+            agent.limit_capabilities(&capabilities);
+            agent.wrap(&["unshare", "--mount", "sh", "-c", IN_A_POD, "sh", &folder]);
+            agent.set_env("KUBERNETES_SERVICE_HOST", &address.to_string());
+            agent.set_env("KUBERNETES_SERVICE_PORT", &port.to_string());
+            agent.launch()?;
+        }
+        self.agents.iter_mut().try_for_each(Agent::wait_healthy)
     }
 
     /// Creates the Service with both pods, and waits until they answer on every way.
