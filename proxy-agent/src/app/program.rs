@@ -66,6 +66,7 @@ impl<M: Maps> Program<M> {
     /// Takes in events and puts in force what they change.
     pub fn on_events(&mut self, batches: Vec<Batch>) {
         let before = self.control.pending();
+        let last = batches.last().map(|batch| batch.came);
         for Batch { came, events } in batches {
             let known = self.control.counts().changes;
             events.into_iter().for_each(|event| self.control.on_event(event, came));
@@ -82,6 +83,10 @@ impl<M: Maps> Program<M> {
             // What waits for the first full list waits for the source.
             self.waiting.clear();
             return;
+        }
+        if self.waiting.is_empty() && self.control.is_dirty() {
+            // What came before the last list counts from when that was complete.
+            self.waiting.extend(last);
         }
         if let Some(since) = self.waiting.first() {
             self.health.queued(*since);
@@ -279,12 +284,27 @@ mod tests {
         const SUM: &str = "sluice_programming_duration_seconds_sum{ip_family=\"IPv4\"}";
         let health = Arc::new(Health::new(HEALTH_TIMEOUT, NodeState::Unwatched));
         let (mut program, now) = (program(&health), Instant::now());
+        program.on_events(batch(now, applied(&slice("z", "10.0.0.9", "2020-01-01T00:00:00Z"))));
         program.on_events(batch(now, listed().into()));
+        assert_eq!(count(&program, COUNT), 0.0, "nobody has a Service yet");
         let came = now.checked_sub(Duration::from_secs(2)).unwrap();
         let slice = applied(&slice("a", "10.0.0.1", "2020-01-01T00:00:00Z"));
         program.on_events([batch(came, applied(SERVICE)), batch(came, slice)].concat());
         assert_eq!(count(&program, COUNT), 2.0);
         assert!((4.0..5.0).contains(&count(&program, SUM)), "{}", count(&program, SUM));
+    }
+
+    #[test]
+    fn the_first_list_counts_from_when_it_was_complete() {
+        const COUNT: &str = "sluice_programming_duration_seconds_count{ip_family=\"IPv4\"}";
+        const SUM: &str = "sluice_programming_duration_seconds_sum{ip_family=\"IPv4\"}";
+        let health = Arc::new(Health::new(HEALTH_TIMEOUT, NodeState::Unwatched));
+        let (mut program, now) = (program(&health), Instant::now());
+        let ago = |seconds| now.checked_sub(Duration::from_secs(seconds)).unwrap();
+        program.on_events(batch(ago(9), applied(SERVICE)));
+        program.on_events(batch(ago(2), listed().into()));
+        assert_eq!(count(&program, COUNT), 1.0);
+        assert!((2.0..3.0).contains(&count(&program, SUM)), "{}", count(&program, SUM));
     }
 
     #[test]

@@ -23,15 +23,12 @@ pub struct Ports {
 
 /// The ports as this network namespace's settings leave them; a file that can't be read counts as the kernel's default.
 pub fn from_proc() -> Ports {
-    let read = |name: &str| std::fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).unwrap_or_default();
-    let ephemeral = parse_pair(&read("ip_local_port_range")).unwrap_or(32768..=60999);
-    choose(ephemeral, &parse_list(&read("ip_local_reserved_ports")))
+    choose(ephemeral(), &parse_list(&read("ip_local_reserved_ports")))
 }
 
 /// These ports, whoever else may hand them out; sockets are looked for where the node hands out the same.
 pub fn given(wanted: &[RangeInclusive<u16>]) -> Ports {
-    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
-    let ephemeral = parse_pair(&text).unwrap_or(32768..=60999);
+    let ephemeral = ephemeral();
     let overlaps = wanted.iter().any(|range| range.start() <= ephemeral.end() && ephemeral.start() <= range.end());
     Ports { check_sockets: overlaps, ..collect(|port| wanted.iter().any(|range| range.contains(port))) }
 }
@@ -58,6 +55,15 @@ fn collect(free: impl Fn(&u16) -> bool) -> Ports {
     let mut ranges = [PortRange::default(); PORT_RANGES];
     ranges[..found.len()].copy_from_slice(&found);
     Ports { ranges, count: found.iter().map(|range| u32::from(range.count)).sum(), check_sockets: false }
+}
+
+/// The ports that the node's own sockets get.
+fn ephemeral() -> RangeInclusive<u16> {
+    parse_pair(&read("ip_local_port_range")).unwrap_or(32768..=60999)
+}
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).unwrap_or_default()
 }
 
 fn parse_pair(text: &str) -> Option<RangeInclusive<u16>> {

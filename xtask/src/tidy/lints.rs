@@ -24,6 +24,7 @@ pub fn lints() -> Result<()> {
     build::placeholder()?;
     let workspace = ["clippy", "--release", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
     process::run(process::host_cargo().args(workspace))?;
+    setup::packages(&setup::FUZZ)?;
     let fuzz = ["clippy", "--manifest-path", FUZZ, "--target-dir", "target/fuzz", "--quiet", "--", "-D", "warnings"];
     process::run(process::host_cargo().args(fuzz))?;
     if setup::ebpf_toolchain()?.has_clippy() {
