@@ -10,7 +10,7 @@ use sluice_tests::hooks::{Hooks, Moved};
 use sluice_tests::manifests::Service;
 use sluice_tests::scenario::{POD_PORT, Target};
 use sluice_tests::traffic::{self, Close, Held, HeldReport, Load, LoadReport, Probe};
-use sluice_tests::{Family, Host, PodNetwork, Proto, Scenario, Spec, wait};
+use sluice_tests::{Family, Host, PodNetwork, Proto, Scenario, Spec, cluster_ip, wait};
 
 /// Connections that one client makes to one remote backend: more than three times as many as there are ports.
 const SEQUENCE: u64 = 200_000;
@@ -18,6 +18,8 @@ const SEQUENCE: u64 = 200_000;
 const EXPIRY: Duration = Duration::from_secs(120);
 /// A change or a count that takes longer is lost.
 const SOON: Duration = Duration::from_secs(10);
+/// A NodePort that goes from one Service to another.
+const LENT: u16 = 30_200;
 /// Exchanges over two held connections that prove that both work.
 const EXCHANGES: u64 = 20;
 
@@ -131,6 +133,32 @@ fn backends_that_are_frontends(scenario: &mut Scenario, by: impl Fn(Target, &Mov
         }
     }
     Ok(())
+}
+
+/// The remembered flow of a client that goes on sending ends with the change, however long it would have lived.
+#[test]
+fn s13_datagrams_follow_a_node_port_to_another_service() -> Result<()> {
+    let scenario = Scenario::start("flows-moved", Spec::new(PodNetwork::Routed), &[])?;
+    let (near, far) = ([(&scenario.near, "node1")], [(&scenario.far, "node2")]);
+    scenario.put(&lent("first", 200, LENT), &near)?;
+    let targets = Family::BOTH.map(|family| traffic::Target::new(Proto::Udp, scenario.cluster.node(0).at(family, LENT)));
+    let held = Held { targets: targets.to_vec(), count: 1, bind: None, interval_ms: 20, timeout_ms: 1000 };
+    let mut held = scenario.cluster.outside().hold(held)?;
+    wait::until(SOON, "exchanges", || (held.held().exchanges >= EXCHANGES).then_some(()))?;
+    // The first has the port as long as it asks for it.
+    scenario.put(&lent("second", 201, LENT), &far)?;
+    ensure!(held.held().moved == 0, "{:?}", held.held());
+    scenario.put(&lent("first", 200, 0), &near)?;
+    wait::until(SOON, "an answer of the second's backend in each family", || (held.held().moved == 2).then_some(()))?;
+    let report: HeldReport = held.finish()?;
+    ensure!(report.broken.is_empty() && report.unanswered == 0 && report.moved == 2, "{report:?}");
+    Ok(())
+}
+
+/// A Service of TCP and UDP with this NodePort; 0 = none.
+fn lent(name: &str, number: u16, node_port: u16) -> Service {
+    let service = Service::new(name, &Family::BOTH.map(|family| cluster_ip(family, number)));
+    Proto::BOTH.into_iter().fold(service, |service, proto| service.port(proto, 80, POD_PORT, node_port))
 }
 
 /// Waits until an address is served by one pod alone.

@@ -42,7 +42,7 @@ sizes! {
     Masquerade: 4,
     NextHop: 40,
     PeerKey: 32,
-    PeerValue: 28,
+    PeerValue: 32,
     Port: 2,
     PortRange: 4,
     ProgramState: 8,

@@ -16,6 +16,7 @@ const HASHES: &[(u32, u64)] = &[
     (7, 0x322f_bfc1_0894_c761),
     (8, 0x9458_b708_9f9c_f142),
     (9, 0x54ea_c6ac_33ca_d60f),
+    (10, 0xa5a5_ab56_3b29_bf1a),
 ];
 
 macro_rules! fields {
@@ -60,7 +61,7 @@ fn listing() -> String {
         Frontend { service kind }
         FrontendKey { addr port proto }
         NextHop { gateway device epoch link family }
-        PeerValue { addr port backend generation }
+        PeerValue { addr port service backend generation }
         PortRange { first count }
         ProgramState { cursor draws }
         Scratch { to hop flow reply victim victim_seen victim_port }

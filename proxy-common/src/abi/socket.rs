@@ -48,7 +48,7 @@ impl PeerKey {
     }
 }
 
-/// Value of UDP_PEERS: the backend's or the frontend's address. 28 bytes.
+/// Value of UDP_PEERS: the backend's or the frontend's address. 32 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct PeerValue {
@@ -58,6 +58,8 @@ pub struct PeerValue {
     pub port: Port,
     /// Zero.
     pub zero: u16,
+    /// The service port that was dialled.
+    pub service: ServiceId,
     /// The backend.
     pub backend: BackendId,
     /// Its generation.

@@ -6,8 +6,8 @@
 
 use super::packet::{Place, Verdict};
 use super::select::serves;
-use super::{Class, Env, FlowTable, InsertError};
-use crate::abi::{Flow, FlowFlags, FlowRoom, NextHop, Reason, Scratch, Tuple};
+use super::{Class, Env, FlowTable, InsertError, frontend};
+use crate::abi::{Flow, FlowFlags, FlowRoom, FrontendKey, NextHop, Reason, Scratch, ServiceId, Tuple};
 use crate::packet::Parsed;
 
 /// How often a client's packets look whether the reply's entry is in place, in milliseconds: so long may replies go astray
@@ -125,7 +125,7 @@ fn tend<E: Env>(env: &mut E, parsed: &Parsed, table: FlowTable, found: E::Entry,
     scratch.flow.to.reverse_into(&mut scratch.reply);
     let opens = parsed.tcp.opens();
     let reply = reply_entry(env, key, table, &scratch.reply);
-    if !continues(env, opens, table, reply, scratch) {
+    if !continues(env, key, opens, table, reply, scratch) {
         remove_own(env, table.class(), key, &scratch.reply);
         return false;
     }
@@ -146,15 +146,32 @@ const fn is_unsettled(table: FlowTable, client: FlowFlags) -> bool {
 }
 
 /// Whether the client's packet belongs to this flow still, rather than to a new one on the same tuple; `reply` is what stands
-/// under the reply's key.
+/// under the reply's key. A connection outlives what it was opened through; datagrams follow what is dialled now (S13).
 #[inline(always)]
-fn continues<E: Env>(env: &E, opens: bool, table: FlowTable, reply: Option<(FlowFlags, bool)>, scratch: &Scratch) -> bool {
-    let judged_anew = opens || table.class() != Class::Tcp;
-    if judged_anew && !serves(env, scratch.flow.backend, scratch.flow.generation) {
+fn continues<E: Env>(
+    env: &E,
+    key: &Tuple,
+    opens: bool,
+    table: FlowTable,
+    reply: Option<(FlowFlags, bool)>,
+    scratch: &Scratch,
+) -> bool {
+    let connected = table.class() == Class::Tcp;
+    if (opens || !connected) && !serves(env, scratch.flow.backend, scratch.flow.generation) {
+        return false;
+    }
+    if !connected && !leads_to(env, key, scratch.flow.service) {
         return false;
     }
     let (flags, own) = reply.unwrap_or((FlowFlags::default(), true));
     own && !(opens && flags.with(scratch.flow.flags).any(CLOSING))
+}
+
+/// Whether what a packet dials is a frontend of this service.
+#[inline(always)]
+fn leads_to<E: Env>(env: &E, key: &Tuple, service: ServiceId) -> bool {
+    let dialled = FrontendKey::new(key.dst, key.dport, key.proto);
+    frontend::for_packet(env, dialled).is_some_and(|frontend| frontend.service == service)
 }
 
 /// The entry under the reply's key, in whichever table: its flags, and whether it is this flow's own.

@@ -2,7 +2,7 @@
 
 use super::select::{Choice, Selected, select, serves};
 use super::{Client, Env, Identity, frontend, source};
-use crate::abi::{Addr, BackendId, Disposition, FrontendKey, Generation, PeerKey, PeerValue, Port, Proto, Reason, SocketState};
+use crate::abi::{Addr, Disposition, FrontendKey, PeerKey, PeerValue, Port, Proto, Reason, SocketState};
 
 /// Who dials.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,7 +67,7 @@ pub enum Sent {
 }
 
 /// A UDP socket sends a datagram to `addr` and `port`. It stays with the backend it has for that frontend as long as that
-/// serves (S46).
+/// serves (S46) and the frontend is the same service's (S13).
 #[inline(always)]
 pub fn send<E: Env>(env: &mut E, caller: Caller, addr: Addr, port: Port) -> Sent {
     let key = FrontendKey::new(addr, port, Proto::UDP);
@@ -75,6 +75,7 @@ pub fn send<E: Env>(env: &mut E, caller: Caller, addr: Addr, port: Port) -> Sent
     let Some(frontend) = frontend::for_socket(env, key, client) else { return Sent::Untouched };
     let to = PeerKey::to_frontend(caller.socket, addr, port);
     if let Some(peer) = env.peer(&to)
+        && peer.service == frontend.service
         && serves(env, peer.backend, peer.generation)
     {
         return Sent::To(peer.addr, peer.port, Reason::Forward);
@@ -95,8 +96,16 @@ pub fn send<E: Env>(env: &mut E, caller: Caller, addr: Addr, port: Port) -> Sent
         Selected::Backend(Choice { id, backend, .. }) => {
             env.count_connection(frontend.service);
             let from = PeerKey::from_backend(caller.socket, backend.addr, backend.port);
-            env.set_peer(&from, &peer(addr, port, id, backend.generation));
-            env.set_peer(&to, &peer(backend.addr, backend.port, id, backend.generation));
+            let peer = |addr, port| PeerValue {
+                addr,
+                port,
+                zero: 0,
+                service: frontend.service,
+                backend: id,
+                generation: backend.generation,
+            };
+            env.set_peer(&from, &peer(addr, port));
+            env.set_peer(&to, &peer(backend.addr, backend.port));
             Sent::To(backend.addr, backend.port, Reason::Opened)
         }
     }
@@ -135,9 +144,4 @@ fn is_ambiguous<E: Env>(env: &E, caller: Caller, key: &FrontendKey, drawn: &Sele
     let Selected::Backend(Choice { backend, .. }) = drawn else { return false };
     env.peer(&PeerKey::from_backend(caller.socket, backend.addr, backend.port))
         .is_some_and(|peer| peer.addr != key.addr || peer.port != key.port)
-}
-
-#[inline(always)]
-const fn peer(addr: Addr, port: Port, backend: BackendId, generation: Generation) -> PeerValue {
-    PeerValue { addr, port, zero: 0, backend, generation }
 }

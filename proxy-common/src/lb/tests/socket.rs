@@ -1,7 +1,7 @@
 //! Sockets: what a connect, a datagram and a received datagram become.
 
 use super::world::{CLUSTER, FAMILIES, SECOND, SERVICE, World, at};
-use crate::abi::{Addr, AddressFlags, BackendState, Family, Port, Proto, Reason, ServiceWord};
+use crate::abi::{Addr, AddressFlags, BackendState, Family, FrontendKind, Port, Proto, Reason, ServiceWord};
 use crate::lb::{Caller, Dialled, Sent, connect, peer_name, receive, send};
 use std::net::IpAddr;
 
@@ -80,6 +80,19 @@ fn an_unconnected_socket_keeps_to_its_backend_while_that_serves() {
         world.retire(3);
         assert_eq!(send(&mut world.env, POD, addr, port), Sent::Refused(Reason::NoEndpoint));
         assert_eq!(send(&mut world.env, POD, at(family, 40, 1), port), Sent::Untouched);
+    }
+}
+
+#[test]
+fn s13_an_unconnected_socket_follows_a_frontend_to_another_service() {
+    for family in FAMILIES {
+        let mut world = World::udp(family, BACKEND);
+        let (addr, port) = cluster(family);
+        send(&mut world.env, POD, addr, port);
+        let service = world.env.add_service(&[world.endpoint((1, 2, 8080))]);
+        world.frontend(CLUSTER, FrontendKind::CLUSTER_IP, service);
+        let other = Sent::To(at(family, 1, 2), Port::new(8080), Reason::Opened);
+        assert_eq!(send(&mut world.env, POD, addr, port), other);
     }
 }
 
