@@ -99,3 +99,19 @@ fn programs(folder: &Path, prefix: &str) -> Vec<String> {
 fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_test_program_has_a_stage() {
+        let stages = [Stage::Unit, Stage::Golden, Stage::Kernel, Stage::Api];
+        let run: Vec<String> = stages.iter().filter_map(|stage| stage.selection()).flatten().collect();
+        for package in ["proxy-common", "proxy-agent", "tests", "xtask"] {
+            for name in programs(&paths::root().join(package).join("tests"), "") {
+                assert_eq!(run.iter().filter(|word| **word == name).count(), 1, "{package}/tests/{name}.rs");
+            }
+        }
+    }
+}
