@@ -5,6 +5,7 @@ use super::pins::{self, Access, FOLDER, PinError, ShapeText};
 use super::room::Rooms;
 use super::sys::Shape;
 use super::{Capacity, MapName};
+use aya::maps::MapError;
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use aya_obj::{EbpfSectionKind, Object, ParseError};
 use proxy_common::abi::{ABI_VERSION, Config};
@@ -44,9 +45,27 @@ pub enum LoadError {
         /// What the agent says.
         wanted: ShapeText,
     },
+    /// A table is larger than the machine or the container allows.
+    #[error(
+        "there is no memory for table {0}: give it fewer entries with --table-entries, or raise the container's memory limit, which counts tables"
+    )]
+    Memory(String),
     /// The kernel refused the object.
     #[error("the kernel does not load the tables or their programs: {0}; it must be 6.7 or newer, and the agent needs CAP_BPF")]
-    Kernel(#[from] EbpfError),
+    Kernel(#[source] EbpfError),
+}
+
+impl From<EbpfError> for LoadError {
+    fn from(error: EbpfError) -> Self {
+        match error {
+            EbpfError::MapError(MapError::CreateError { name, io_error })
+                if matches!(io_error.raw_os_error(), Some(libc::ENOMEM | libc::E2BIG)) =>
+            {
+                Self::Memory(name)
+            }
+            error => Self::Kernel(error),
+        }
+    }
 }
 
 /// Loads `object`. Tables below `options.bpffs` are adopted if they are what the object says, and refused otherwise.
@@ -122,4 +141,22 @@ fn mark_abi(bpffs: &Path) -> Result<(), PinError> {
     let config = pins::array::<Config>(bpffs, MapName::Config, Access::Write)?;
     config.store(0, Config { abi: ABI_VERSION, ..config.load(0) });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    #[test]
+    fn a_table_without_memory_is_told_by_name() {
+        let refused = |errno| {
+            let io_error = io::Error::from_raw_os_error(errno);
+            LoadError::from(EbpfError::MapError(MapError::CreateError { name: "FLOWS".into(), io_error })).to_string()
+        };
+        assert!(
+            refused(libc::ENOMEM).starts_with("there is no memory for table FLOWS: give it fewer entries with --table-entries")
+        );
+        assert!(refused(libc::EINVAL).starts_with("the kernel does not load the tables"));
+    }
 }
