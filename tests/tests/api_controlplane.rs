@@ -3,23 +3,17 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
 use sluice_tests::controlplane::Pod;
 use sluice_tests::manifests::Service;
 use sluice_tests::{ControlPlane, Family, Proto, Rig, cluster_ip, wait};
 
-const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices?labelSelector=kubernetes.io/service-name=web";
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// How many ready endpoints the slices of Service `web` have, in both families together.
-fn ready(plane: &ControlPlane) -> Option<usize> {
-    let slices = plane.call("GET", SLICES, "").ok()?;
-    let endpoints = slices["items"].as_array()?.iter().filter_map(|slice| slice["endpoints"].as_array()).flatten();
-    Some(endpoints.filter(|endpoint| endpoint["conditions"]["ready"] == Value::Bool(true)).count())
-}
-
 fn wait_ready(plane: &ControlPlane, wanted: usize) -> Result<()> {
-    wait::until(LIMIT, &format!("{wanted} ready endpoints"), || ready(plane).filter(|&found| found == wanted)).map(drop)
+    wait::until(LIMIT, &format!("{wanted} ready endpoints"), || {
+        plane.ready_endpoints("web").ok().filter(|&found| found == wanted)
+    })
+    .map(drop)
 }
 
 #[test]

@@ -90,6 +90,14 @@ impl ControlPlane {
         self.call("PUT", &format!("{SLICES}/{}", slice.name()), &slice.yaml()).map(drop)
     }
 
+    /// How many ready endpoints the slices of a Service have, in both families together.
+    pub fn ready_endpoints(&self, service: &str) -> Result<usize> {
+        let slices = self.call("GET", &format!("{SLICES}?labelSelector=kubernetes.io/service-name={service}"), "")?;
+        let slices = slices["items"].as_array().into_iter().flatten();
+        let endpoints = slices.filter_map(|slice| slice["endpoints"].as_array()).flatten();
+        Ok(endpoints.filter(|endpoint| endpoint["conditions"]["ready"] == Value::Bool(true)).count())
+    }
+
     /// Creates a pod that runs and is ready.
     pub fn add_pod(&self, pod: &Pod) -> Result<()> {
         let object = json!({

@@ -123,11 +123,16 @@ impl World {
 
     /// Every way to the Service: who dials what.
     pub fn ways(&self) -> Vec<(&Host, SocketAddr)> {
+        self.ways_to(10, NODE_PORT)
+    }
+
+    /// Every way to a Service, by the number of its ClusterIPs and its NodePort.
+    pub fn ways_to(&self, number: u16, node_port: u16) -> Vec<(&Host, SocketAddr)> {
         let mut ways: Vec<(&Host, SocketAddr)> = Vec::new();
         for family in Family::BOTH {
-            let service = SocketAddr::new(cluster_ip(family, 10), 80);
+            let service = SocketAddr::new(cluster_ip(family, number), 80);
             ways.extend([(&*self.client, service), (self.cluster.node(1), service)]);
-            ways.extend([0, 1].map(|node| (self.cluster.outside(), self.cluster.node(node).at(family, NODE_PORT))));
+            ways.extend([0, 1].map(|node| (self.cluster.outside(), self.cluster.node(node).at(family, node_port))));
         }
         ways
     }
