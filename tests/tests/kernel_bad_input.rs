@@ -2,13 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::mem::offset_of;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use aya::maps::{Array, Map, MapData};
 use proxy_agent::maps::{Capacity, create_pinned};
+use proxy_common::abi::{ABI_VERSION, Config};
 use serde_json::Value;
 use sluice_tests::manifests::Service;
 use sluice_tests::scenario::Target;
@@ -24,6 +28,8 @@ const LATER: Duration = Duration::from_secs(60);
 /// How long an object flaps, and how often a second at least.
 const FLAPPING: Duration = Duration::from_secs(2);
 const WRITES_A_SECOND: f64 = 1_000.0;
+/// Connections one after the other, two entries each, to a table of 1,024.
+const MANY: u64 = 2_000;
 /// New connections a second meanwhile, in each family, to a Service that does not change.
 const STEADY: u32 = 100;
 
@@ -57,11 +63,24 @@ fn a_machine_that_cannot_run_it() -> Result<()> {
     adopting.refused(&scenario, 17, "sluice cleanup")?;
     std::fs::remove_file(&slots)?;
     std::fs::rename(&aside, &slots)?;
+    set_layout(&maps, ABI_VERSION - 1)?;
+    adopting.refused(&scenario, 17, "run `sluice cleanup` with the version that made them")?;
+    let shown = scenario.agents[0].cli(&["services"]);
+    ensure!(shown.as_ref().is_err_and(|error| format!("{error:#}").contains("have layout")), "{shown:?}");
+    set_layout(&maps, ABI_VERSION)?;
     scenario.agents[0].start()?;
     served(&scenario)?;
     let report: HeldReport = held.finish()?;
     ensure!(report.opened == 4 && report.broken.is_empty() && report.unanswered == 0, "what was open stays: {report:?}");
     Ok(())
+}
+
+/// Makes tables those of another version.
+fn set_layout(maps: &Path, version: u32) -> Result<()> {
+    let mut config: Array<_, [u8; size_of::<Config>()]> = Map::Array(MapData::from_pin(maps.join("CONFIG"))?).try_into()?;
+    let mut value = config.get(&0, 0)?;
+    value[offset_of!(Config, abi)..][..4].copy_from_slice(&version.to_ne_bytes());
+    config.set(0, value, 0).context("CONFIG")
 }
 
 /// An agent that cannot see the API tells why, and what an earlier one programmed stays in force.
@@ -145,6 +164,31 @@ fn a_full_table_is_told_and_heals() -> Result<()> {
 const FEW: u32 = 32;
 
 /// In tables that newer Services fill, an older one takes the place of the newest, and gives it back.
+/// Connections that find no room among the flows are served, and told of, until there is room again.
+#[test]
+fn a_full_flow_table_is_told_and_heals() -> Result<()> {
+    let flags = ["--table-entries", "flows=1024", "--flow-timeouts", "tcp-closed=5s"];
+    let scenario = Scenario::start("input-flows", Spec::new(PodNetwork::Routed), &flags)?;
+    let agent = &scenario.agents[0];
+    let told = || Some(agent.metrics().ok()?.sum("sluice_degraded", &["condition=\"flows_spill\""]) == 1.0);
+    ensure!(told() == Some(false), "{}", agent.cli(&["status"])?);
+    let outside = scenario.cluster.outside();
+    let target = || traffic::Target::new(Proto::Tcp, scenario.node_port(0, Target::Near, Family::V4));
+    let held = Held { targets: vec![target()], count: 10, bind: None, interval_ms: 20, timeout_ms: 1000 };
+    let held = outside.hold(held)?;
+    let load = Load { workers: 1, limit: MANY, ..Load::new(vec![target()], 0) };
+    let report: LoadReport = outside.load(load)?.report(LATER)?;
+    ensure!(report.requests() == MANY && report.failed() == 0, "{}", report.failures());
+    wait::until(SOON, "metrics to say that flows find no room", || told().filter(|told| *told))
+        .with_context(|| agent.log_tail(5))?;
+    let said = || agent.cli(&["status"]).ok().filter(|text| text.contains("flows_spill") && text.contains("--table-entries"));
+    wait::until(SOON, "the status to say it", said)?;
+    wait::until(LATER, "the warning to end", || told().filter(|told| !*told))?;
+    let report: HeldReport = held.finish()?;
+    ensure!(report.opened == 10 && report.broken.is_empty() && report.moved == 0, "what is open stays: {report:?}");
+    Ok(())
+}
+
 #[test]
 fn s9_a_full_table_serves_an_older_service_that_comes_last() -> Result<()> {
     let mut scenario = Scenario::start("input-older", Spec::new(PodNetwork::Routed), &[])?;

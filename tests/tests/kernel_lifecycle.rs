@@ -79,6 +79,8 @@ fn a_broken_manifest_is_reported_and_what_it_defined_stays() -> Result<()> {
         wait::until(SOON, "metrics to say how manifests are", || found().filter(|found| *found == wanted)).map(drop)
     };
     degraded(1.0)?;
+    let status = agent.cli(&["status"])?;
+    ensure!(status.contains("both.yaml:4: "), "{status}");
     served(&scenario, Family::V4)?;
     // Other files are still followed, and the mended one too.
     scenario.set_endpoints(Target::Nobody, &[(&scenario.near, "node1")])?;

@@ -28,7 +28,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 /// How soon after a change the report is written.
@@ -91,6 +91,8 @@ pub struct Inputs {
     pub configured_cidrs: Vec<IpNet>,
     /// Why the node is not followed, if so.
     pub node_error: Option<String>,
+    /// Whether flows of TCP and of UDP found no room in their tables, as the last sweep saw it.
+    pub spilled: watch::Receiver<[bool; 2]>,
 }
 
 impl App {
@@ -118,7 +120,8 @@ impl App {
             health.starting();
         }
         let metrics = Arc::new(Metrics::new(Arc::new(Reader::open(&config.bpffs)?))?);
-        let sweeper = sweep(&config, metrics.clone())?;
+        let (spills, spilled) = watch::channel([false; 2]);
+        let sweeper = sweep(&config, metrics.clone(), spills)?;
         let configz = effective.json().into();
         let facts = http::Facts { health: health.clone(), metrics: metrics.clone(), configz };
         let (listening, later) = listen(&config, &facts, &stop).await?;
@@ -133,7 +136,7 @@ impl App {
         let mut control = Control::new(&config.node_name).with_algorithm(config.algorithm);
         control.set_device_addresses(node.addresses());
         let program = Program::new(control, sync, move |token| grace.begin(token), health.clone(), metrics.clone(), fault);
-        let inputs = Inputs::new(&config, node.cgroup(), listening);
+        let inputs = Inputs::new(&config, node.cgroup(), listening, spilled);
         Ok(Self {
             program,
             node,
@@ -173,6 +176,7 @@ impl App {
                 Some(batch) = self.events.recv() => self.on_batch(batch),
                 Some(observation) = self.observations.recv() => self.on_observation(observation),
                 Some(token) = self.graces.recv() => self.on_grace_ended(token),
+                Ok(()) = self.inputs.spilled.changed() => self.dirty = true,
                 error = self.tasks.ended() => return Err(error),
                 () = tokio::time::sleep_until(due.into()) => {
                     self.tend();
@@ -366,7 +370,7 @@ fn signals() -> Result<[Signal; 2], AppError> {
 }
 
 impl Inputs {
-    fn new(config: &Config, cgroup: &Path, listening: Listening) -> Self {
+    fn new(config: &Config, cgroup: &Path, listening: Listening, spilled: watch::Receiver<[bool; 2]>) -> Self {
         let now = Timestamp::now();
         Self {
             started: now,
@@ -384,6 +388,7 @@ impl Inputs {
             service_cidrs: Vec::new(),
             configured_cidrs: config.service_cidrs.clone(),
             node_error: None,
+            spilled,
         }
     }
 }
@@ -395,13 +400,13 @@ fn node_object(facts: &NodeFacts) -> NodeObject {
     NodeObject { addresses: facts.primary(), pod_cidrs: ClusterCidrs { v4, v6 } }
 }
 
-fn sweep(config: &Config, metrics: Arc<Metrics>) -> Result<Sweeper, AppError> {
+fn sweep(config: &Config, metrics: Arc<Metrics>, spills: watch::Sender<[bool; 2]>) -> Result<Sweeper, AppError> {
     let report = move |swept: Result<Swept, MapError>| match swept {
-        Ok(swept) => FLOW_TABLES
-            .iter()
-            .zip(swept.expired)
-            .filter(|(_, expired)| *expired > 0)
-            .for_each(|(table, expired)| metrics.observe_expired(table.as_str(), u64::from(expired))),
+        Ok(swept) => {
+            let expired = FLOW_TABLES.iter().zip(swept.expired).filter(|(_, expired)| *expired > 0);
+            expired.for_each(|(table, expired)| metrics.observe_expired(table.as_str(), u64::from(expired)));
+            spills.send_if_modified(|spilled| std::mem::replace(spilled, swept.spilled) != swept.spilled);
+        }
         Err(error) => tracing::warn!("{error}"),
     };
     Sweeper::start(KernelFlows::open(&config.bpffs)?, config.flow_timeouts, report).map_err(AppError::Thread)

@@ -33,6 +33,8 @@ pub struct Swept {
     pub entries: [u32; 4],
     /// Entries in each of them that were removed.
     pub expired: [u32; 4],
+    /// Whether flows of each class, TCP and all others, have gone to the spill and may still stand there.
+    pub spilled: [bool; 2],
 }
 
 /// The thread that sweeps. It ends when this is dropped.
@@ -79,7 +81,7 @@ pub fn sweep(flows: &impl Flows, timeouts: &Timeouts, clock: impl Fn() -> u32) -
     let sweep = Sweep { flows, timeouts, clock: &clock, hasher: RandomState::new() };
     let halves = swept.entries.chunks_mut(2).zip(swept.expired.chunks_mut(2));
     for ((class, tables), (entries, expired)) in [Class::Tcp, Class::Any].into_iter().zip(FLOW_TABLES.chunks(2)).zip(halves) {
-        sweep.class(class, tables, entries, expired)?;
+        swept.spilled[class as usize] = sweep.class(class, tables, entries, expired)?;
     }
     Ok(swept)
 }
@@ -105,8 +107,8 @@ struct Known {
 }
 
 impl<F: Flows, C: Fn() -> u32> Sweep<'_, F, C> {
-    /// The table of a class and its spill.
-    fn class(&self, class: Class, tables: &[MapName], entries: &mut [u32], expired: &mut [u32]) -> Result<(), MapError> {
+    /// The table of a class and its spill. Whether the spill was in use.
+    fn class(&self, class: Class, tables: &[MapName], entries: &mut [u32], expired: &mut [u32]) -> Result<bool, MapError> {
         let (began, before) = ((self.clock)(), self.flows.room(class));
         let mut found = self.find(tables, entries)?;
         self.put_right(class, found.embryonic, [before, self.flows.room(class)]);
@@ -125,7 +127,7 @@ impl<F: Flows, C: Fn() -> u32> Sweep<'_, F, C> {
         if before.spills() && entries[1] == 0 && began.wrapping_sub(before.spilled) >= NOTED_TO_MADE {
             self.flows.end_spill(class, before);
         }
-        Ok(())
+        Ok(before.spills())
     }
 
     /// The flows of some tables.

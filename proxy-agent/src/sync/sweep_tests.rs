@@ -93,11 +93,11 @@ fn pairs_go_together() {
     flows.pair(MapName::Flows, Proto::TCP, 2, [EST; 2], [0; 2]);
     flows.pair(MapName::FlowsAnySpill, Proto::UDP, 3, [NONE; 2], [0; 2]);
     flows.pair(MapName::FlowsAny, Proto::UDP, 4, [NONE, FlowFlags::ANSWERED], [0; 2]);
-    assert_eq!(flows.sweep(29_000), Swept { entries: [2; 4], expired: [0; 4] });
-    assert_eq!(flows.sweep(30_000), Swept { entries: [2, 2, 2, 0], expired: [0, 0, 0, 2] });
-    assert_eq!(flows.sweep(100_000), Swept { entries: [2, 2, 2, 0], expired: [0; 4] });
-    assert_eq!(flows.sweep(110_000), Swept { entries: [2, 0, 2, 0], expired: [0, 2, 0, 0] });
-    assert_eq!(flows.sweep(86_400_000), Swept { entries: [0; 4], expired: [2, 0, 2, 0] });
+    assert_eq!(flows.sweep(29_000), Swept { entries: [2; 4], expired: [0; 4], spilled: [false; 2] });
+    assert_eq!(flows.sweep(30_000), Swept { entries: [2, 2, 2, 0], expired: [0, 0, 0, 2], spilled: [false; 2] });
+    assert_eq!(flows.sweep(100_000), Swept { entries: [2, 2, 2, 0], expired: [0; 4], spilled: [false; 2] });
+    assert_eq!(flows.sweep(110_000), Swept { entries: [2, 0, 2, 0], expired: [0, 2, 0, 0], spilled: [false; 2] });
+    assert_eq!(flows.sweep(86_400_000), Swept { entries: [0; 4], expired: [2, 0, 2, 0], spilled: [false; 2] });
     assert_eq!(flows.left(), 0);
 }
 
