@@ -95,11 +95,11 @@ impl Drop for Rig {
     }
 }
 
-/// Removes all that a rig of this name owns, whoever made it. What is already gone is no error.
+/// Removes all that a rig of this name owns, whoever made it. What is already gone is no error; after one, the rest goes all the same.
 pub fn reap(test: &str) -> Result<()> {
     let prefix = format!("sluice-{test}_");
     let netns: Vec<String> = names(Path::new("/run/netns")).into_iter().filter(|name| name.starts_with(&prefix)).collect();
-    cgroup::remove_named(&format!("sluice-{test}"))?;
+    let mut result = cgroup::remove_named(&format!("sluice-{test}"));
     for name in &netns {
         for pid in ip(&["netns", "pids", name]).unwrap_or_default().split_whitespace() {
             // It may end by itself between the listing and the signal.
@@ -108,7 +108,7 @@ pub fn reap(test: &str) -> Result<()> {
     }
     for folder in [pins(test), scratch(test)] {
         if folder.exists() {
-            fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
+            result = result.and(fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display())));
         }
     }
     for report in reports(test) {
@@ -120,10 +120,10 @@ pub fn reap(test: &str) -> Result<()> {
         if let Err(error) = ip(&["netns", "del", name])
             && Path::new("/run/netns").join(name).exists()
         {
-            return Err(error);
+            result = result.and(Err(error));
         }
     }
-    Ok(())
+    result
 }
 
 /// The janitor's whole life: waits for the end of `input`, then reaps, unless a byte came before it.

@@ -41,7 +41,10 @@ fn one_source_port_two_frontends_one_backend() -> Result<()> {
             let case = format!("{} {family} {proto}: {report:?}", backend.name());
             ensure!(report.opened == 2 && report.broken.is_empty() && report.unanswered == 0, "{case}");
             ensure!(report.answerers.len() == 1 && report.answerers.contains_key(backend.name()), "{case}");
-            before.moved(&scenario.agents[0])?.expect_tc_alone()?;
+            let moved = before.moved(&scenario.agents[0])?;
+            moved.expect_tc_alone()?;
+            let exchanged = moved.all.contains("reason=\"port_exchanged\"");
+            ensure!(exchanged == (backend == Target::Near), "{case}: a port that was exchanged, or not:\n{}", moved.all);
         }
     }
     Ok(())
@@ -50,6 +53,7 @@ fn one_source_port_two_frontends_one_backend() -> Result<()> {
 #[test]
 fn two_hundred_thousand_connections_in_sequence_and_no_flow_left() -> Result<()> {
     let scenario = Scenario::start("flows-sequence", Spec::new(PodNetwork::Routed), &[])?;
+    let before = Hooks::of(&scenario.agents[0])?;
     let target = traffic::Target::new(Proto::Tcp, scenario.node_port(0, Target::Far, Family::V4));
     // The client closes first, so that TIME-WAIT is its own: a backend in TIME-WAIT refuses a SYN whose time stamp is older, as
     // that of another connection on the same source port may be (PAWS, RFC 7323).
@@ -61,6 +65,7 @@ fn two_hundred_thousand_connections_in_sequence_and_no_flow_left() -> Result<()>
     let report: LoadReport = scenario.cluster.outside().load(load)?.report(Duration::from_secs(600))?;
     println!("REPORT: {SEQUENCE} connections in sequence to one remote backend in {:.1} s", begin.elapsed().as_secs_f64());
     ensure!(report.failed() == 0 && report.requests() == SEQUENCE, "{} failed: {}", report.failed(), report.failures());
+    before.moved(&scenario.agents[0])?.expect_tc_alone()?;
     let begin = std::time::Instant::now();
     wait::until(SOON, "flows to be counted", || (flows(&scenario)? > 0).then_some(()))?;
     wait::until(EXPIRY, "all flows to expire", || (flows(&scenario)? == 0).then_some(()))?;
@@ -152,6 +157,31 @@ fn s13_datagrams_follow_a_node_port_to_another_service() -> Result<()> {
     wait::until(SOON, "an answer of the second's backend in each family", || (held.held().moved == 2).then_some(()))?;
     let report: HeldReport = held.finish()?;
     ensure!(report.broken.is_empty() && report.unanswered == 0 && report.moved == 2, "{report:?}");
+    Ok(())
+}
+
+/// What a client dials too early is refused, and leaves nothing that its port would meet again.
+#[test]
+fn s45_a_client_that_dialled_too_early_is_served_from_the_same_port() -> Result<()> {
+    let scenario = Scenario::start("flows-early", Spec::new(PodNetwork::Routed), &[])?;
+    let (outside, node) = (scenario.cluster.outside(), scenario.cluster.node(0));
+    let cases: Vec<_> = families_and_protocols()
+        .enumerate()
+        .map(|(turn, (family, proto))| {
+            let (to, bind) = (node.at(family, LENT), Some(outside.at(family, 22_000 + turn as u16)));
+            Probe { bind, close: Close::Server, ..Probe::once(proto, to) }
+        })
+        .collect();
+    for probe in &cases {
+        let early = outside.probe(Probe { timeout_ms: 200, ..probe.clone() })?;
+        ensure!(early.iter().all(|outcome| outcome.result.is_err()), "before there is a Service: {early:?}");
+    }
+    scenario.put(&lent("late", 202, LENT), &[(&scenario.near, "node1")])?;
+    for probe in &cases {
+        let before = Hooks::of(&scenario.agents[0])?;
+        expect::answered(&probe.target.to, &outside.probe(probe.clone())?, probe.target.to, &["near"])?;
+        before.moved(&scenario.agents[0])?.expect_tc_alone()?;
+    }
     Ok(())
 }
 

@@ -16,6 +16,9 @@ use sluice_tests::{Family, Host, PodNetwork, Proto, Scenario, Spec};
 /// Every Service that has endpoints.
 const SERVED: [Target; 3] = [Target::Near, Target::Far, Target::Both];
 
+/// Every kind of network that pods have.
+const NETWORKS: [PodNetwork; 3] = [PodNetwork::Routed, PodNetwork::Bridged, PodNetwork::Overlay];
+
 /// The cluster's pods in both families, as `--cluster-cidr` takes them.
 fn detector() -> String {
     format!("{POD_CIDR_V4},{POD_CIDR_V6}")
@@ -43,7 +46,11 @@ fn node_ports_from_behind_a_router() -> Result<()> {
 
 #[test]
 fn routed_cluster_ip_with_a_detector_is_masqueraded_whatever_the_backend() -> Result<()> {
-    let scenario = Scenario::start("tc-detector", Spec::new(PodNetwork::Routed), &["--cluster-cidr", &detector()])?;
+    NETWORKS.into_iter().try_for_each(|network| with_a_detector(network).with_context(|| format!("{network:?}")))
+}
+
+fn with_a_detector(network: PodNetwork) -> Result<()> {
+    let scenario = Scenario::start("tc-detector", Spec::new(network), &["--cluster-cidr", &detector()])?;
     let outside = scenario.cluster.outside();
     let devices = [outside, &scenario.near, &scenario.far, scenario.cluster.node(0), scenario.cluster.node(1)];
     let wire = expect::with_and_without_offload(&devices, &devices, || {
@@ -66,7 +73,11 @@ fn routed_cluster_ip_with_a_detector_is_masqueraded_whatever_the_backend() -> Re
 
 #[test]
 fn routed_cluster_ip_without_a_detector_keeps_the_source() -> Result<()> {
-    let scenario = Scenario::start("tc-no-detector", Spec::new(PodNetwork::Routed), &[])?;
+    NETWORKS.into_iter().try_for_each(|network| without_a_detector(network).with_context(|| format!("{network:?}")))
+}
+
+fn without_a_detector(network: PodNetwork) -> Result<()> {
+    let scenario = Scenario::start("tc-no-detector", Spec::new(network), &[])?;
     let outside = scenario.cluster.outside();
     let devices = [outside, &scenario.near, &scenario.far, scenario.cluster.node(0), scenario.cluster.node(1)];
     let wire = expect::with_and_without_offload(&devices, &devices, || {
