@@ -100,7 +100,7 @@ fn the_last_connection_to_an_unready_endpoint_comes_within_100_ms_of_the_api_wri
                 rest.remove(leaving);
             }
             let turn = || turn(&world, both[leaving].pod.name(), &slice, (&both, &rest));
-            kept.extend(expect::within(LIMIT_MS, |late: &Late| late.after_answer, &mut dropped, turn)?);
+            kept.extend(expect::within(LIMIT_MS, |late: &Late| late.after_request, &mut dropped, turn)?);
         }
         report(end, &kept, &dropped);
     }

@@ -20,7 +20,7 @@ use sluice_tests::{Family, PodNetwork, Proto, Scenario, Spec, Traffic};
 const LIMIT_MS: f64 = 100.0;
 /// Turns: in half of them a pod turns unready, in the others it leaves.
 const TURNS: usize = 10;
-/// The most that the median edit of a manifest may take, from its rename to the flip.
+/// The most that an edit of a manifest may take, from its rename to the flip; one of twenty may be late, by a pause of the machine.
 const EDIT_MS: f64 = 50.0;
 /// Edits of one manifest.
 const EDITS: usize = 40;
@@ -72,12 +72,12 @@ impl End {
 }
 
 #[test]
-fn half_the_edits_of_a_manifest_take_effect_within_50_ms() -> Result<()> {
+fn edits_of_a_manifest_take_effect_within_50_ms() -> Result<()> {
     let scenario = Scenario::start("readiness-edit", Spec::new(PodNetwork::Routed), &[])?;
     let reader = Reader::open(&scenario.cluster.pins(0))?;
     let mut dropped = Vec::new();
     let turn = || Ok(vec![edits(&scenario, &reader)?]);
-    for kept in expect::within(EDIT_MS, |edits| percentile(edits, 50.0), &mut dropped, turn)? {
+    for kept in expect::within(EDIT_MS, |edits| percentile(edits, 95.0), &mut dropped, turn)? {
         let [median, p99, most] = [50.0, 99.0, 100.0].map(|percent| percentile(&kept, percent));
         println!(
             "REPORT: from the rename of a manifest to the flip {median:.1} ms (median), {p99:.1} ms (p99), {most:.1} ms (most) of \

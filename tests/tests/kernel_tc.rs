@@ -177,6 +177,28 @@ fn without_an_endpoint_the_client_is_refused_by_icmp() -> Result<()> {
     Ok(())
 }
 
+/// What no socket hook sees is translated where it leaves the node; a local backend does not lie on that way.
+#[test]
+fn a_process_of_the_node_outside_the_cgroup_is_served_where_it_leaves() -> Result<()> {
+    for network in [PodNetwork::Routed, PodNetwork::Overlay] {
+        let scenario = Scenario::start("tc-apart", Spec::new(network), &[])?;
+        let node = scenario.cluster.apart(0)?;
+        for (family, proto) in families_and_protocols() {
+            let (case, before) = (format!("{network:?} {family} {proto}"), Hooks::of(&scenario.agents[0])?);
+            let to = Target::Far.cluster_ip(family);
+            expect::answered_to_itself(&case, &node.probe(Probe::times(proto, to, 5))?, to, &["far"])?;
+            let moved = before.settled(&scenario.agents[0])?;
+            moved.expect_tc_alone()?;
+            ensure!(moved.tc_egress > 0 && moved.tc_ingress > 0, "{case}: not both ways:\n{}", moved.all);
+            let nobody = Target::Nobody.cluster_ip(family);
+            expect::refused_by_icmp(&case, &node.probe(Probe::times(proto, nobody, 2))?, proto)?;
+        }
+        let to = Target::Near.cluster_ip(Family::V6);
+        expect::dropped(&scenario.agents[0], &node, to, ("tc_egress", "local_unreachable"))?;
+    }
+    Ok(())
+}
+
 #[test]
 fn refusals_are_limited() -> Result<()> {
     const TRIES: u32 = 1_000;

@@ -120,8 +120,7 @@ impl App {
             health.starting();
         }
         let metrics = Arc::new(Metrics::new(Arc::new(Reader::open(&config.bpffs)?))?);
-        let (spills, spilled) = watch::channel([false; 2]);
-        let sweeper = sweep(&config, metrics.clone(), spills)?;
+        let (sweeper, spilled) = sweep(&config, metrics.clone())?;
         let configz = effective.json().into();
         let facts = http::Facts { health: health.clone(), metrics: metrics.clone(), configz };
         let (listening, later) = listen(&config, &facts, &stop).await?;
@@ -400,7 +399,9 @@ fn node_object(facts: &NodeFacts) -> NodeObject {
     NodeObject { addresses: facts.primary(), pod_cidrs: ClusterCidrs { v4, v6 } }
 }
 
-fn sweep(config: &Config, metrics: Arc<Metrics>, spills: watch::Sender<[bool; 2]>) -> Result<Sweeper, AppError> {
+/// Starts to sweep the flow tables, and tells as it goes whose flows find no room.
+fn sweep(config: &Config, metrics: Arc<Metrics>) -> Result<(Sweeper, watch::Receiver<[bool; 2]>), AppError> {
+    let (spills, spilled) = watch::channel([false; 2]);
     let report = move |swept: Result<Swept, MapError>| match swept {
         Ok(swept) => {
             let expired = FLOW_TABLES.iter().zip(swept.expired).filter(|(_, expired)| *expired > 0);
@@ -409,7 +410,8 @@ fn sweep(config: &Config, metrics: Arc<Metrics>, spills: watch::Sender<[bool; 2]
         }
         Err(error) => tracing::warn!("{error}"),
     };
-    Sweeper::start(KernelFlows::open(&config.bpffs)?, config.flow_timeouts, report).map_err(AppError::Thread)
+    let sweeper = Sweeper::start(KernelFlows::open(&config.bpffs)?, config.flow_timeouts, report).map_err(AppError::Thread)?;
+    Ok((sweeper, spilled))
 }
 
 #[cfg(test)]

@@ -41,6 +41,11 @@ impl Host {
         Self { name: name.to_owned(), netns, cgroup, addresses, peer, gets_complete_frames: AtomicBool::new(false) }
     }
 
+    /// The same place for processes of another cgroup.
+    pub(super) fn apart(&self, cgroup: Cgroup) -> Self {
+        Self::new(&self.name, self.netns.clone(), cgroup, self.addresses, self.peer.clone())
+    }
+
     /// Its name: that of the pod, of the Node object, or `outside`.
     pub fn name(&self) -> &str {
         &self.name

@@ -71,6 +71,11 @@ impl Cluster {
         &self.node_cgroups[index]
     }
 
+    /// A node for processes that are in no cgroup of its own: no socket hook sees what they dial.
+    pub fn apart(&self, index: usize) -> Result<Host> {
+        Ok(self.nodes[index].apart(self.rig.cgroup().child("apart")?))
+    }
+
     /// The client outside of the cluster: it runs below no node's cgroup.
     pub fn outside(&self) -> &Host {
         &self.outside
