@@ -14,7 +14,7 @@ use aya::maps::{Array, Map, MapData};
 use proxy_agent::maps::{Capacity, create_pinned};
 use proxy_common::abi::{ABI_VERSION, Config};
 use serde_json::Value;
-use sluice_tests::manifests::Service;
+use sluice_tests::manifests::{Service, node_yaml};
 use sluice_tests::scenario::Target;
 use sluice_tests::traffic::{self, Held, HeldReport, Load, LoadReport, Probe};
 use sluice_tests::{Agent, Attempt, Family, PodNetwork, Proto, Scenario, Spec, cluster_ip, expect, wait};
@@ -28,6 +28,8 @@ const LATER: Duration = Duration::from_secs(60);
 /// How long an object flaps, and how often a second at least.
 const FLAPPING: Duration = Duration::from_secs(2);
 const WRITES_A_SECOND: f64 = 1_000.0;
+/// Of a node, beside that of its uplink.
+const OWN_ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 77);
 /// Connections one after the other, two entries each, to a table of 1,024.
 const MANY: u64 = 2_000;
 /// New connections a second meanwhile, in each family, to a Service that does not change.
@@ -87,6 +89,17 @@ fn set_layout(maps: &Path, version: u32) -> Result<()> {
 #[test]
 fn a_kubeconfig_that_cannot_be_read_and_a_server_that_is_not_there() -> Result<()> {
     let mut scenario = Scenario::start("input-kubeconfig", Spec::new(PodNetwork::Routed), &[])?;
+    // The Node object names an address that no route would choose.
+    let (node, outside) = (scenario.cluster.node(0), scenario.cluster.outside());
+    node.netns().ip(&format!("addr add {OWN_ADDRESS}/32 dev eth0"))?;
+    outside.netns().ip(&format!("route add {OWN_ADDRESS}/32 via {}", node.ip(Family::V4)))?;
+    scenario.manifests.put("node.yaml", &node_yaml(node.name(), &[OWN_ADDRESS.into()]))?;
+    let front = SocketAddr::new(OWN_ADDRESS.into(), Target::Near.node_port());
+    let targets = vec![traffic::Target::new(Proto::Udp, front)];
+    let dial = || outside.dial(Proto::Udp, front).ok()?.result.ok();
+    wait::until(SOON, "a NodePort at the address of the Node object", dial)?;
+    let mut held = outside.hold(Held { targets, count: 1, bind: None, interval_ms: 20, timeout_ms: 1000 })?;
+    wait::until(SOON, "an exchange", || (held.held().exchanges > 0).then_some(()))?;
     scenario.agents[0].kill()?;
     let file = scenario.cluster.scratch().join("kubeconfig");
     let path = file.display().to_string();
@@ -109,6 +122,8 @@ fn a_kubeconfig_that_cannot_be_read_and_a_server_that_is_not_there() -> Result<(
     wait::until(LATER, "the server to be missed", || told(&agent, "check that it runs and that its address is right"))
         .with_context(|| agent.log_tail(5))?;
     ensure!(agent.is_running(), "an agent without an API server has ended: {}", agent.log_tail(5));
+    let report: HeldReport = held.finish()?;
+    ensure!(report.broken.is_empty() && report.unanswered == 0, "a held flow: {report:?}");
     served(&scenario)
 }
 
@@ -163,7 +178,6 @@ fn a_full_table_is_told_and_heals() -> Result<()> {
 /// Service ports that the small tables take.
 const FEW: u32 = 32;
 
-/// In tables that newer Services fill, an older one takes the place of the newest, and gives it back.
 /// Connections that find no room among the flows are served, and told of, until there is room again.
 #[test]
 fn a_full_flow_table_is_told_and_heals() -> Result<()> {
@@ -189,6 +203,7 @@ fn a_full_flow_table_is_told_and_heals() -> Result<()> {
     Ok(())
 }
 
+/// In tables that newer Services fill, an older one takes the place of the newest, and gives it back.
 #[test]
 fn s9_a_full_table_serves_an_older_service_that_comes_last() -> Result<()> {
     let mut scenario = Scenario::start("input-older", Spec::new(PodNetwork::Routed), &[])?;

@@ -205,6 +205,10 @@ impl App {
             let result = self.node.set_object(node_object(&facts));
             self.note(result);
             self.health_addresses = self.node.health_addresses();
+        } else if self.node.goes_by_what_was_left() && self.program.control.listed(Kind::Node) {
+            let result = self.node.set_object(NodeObject::default());
+            self.note(result);
+            self.health_addresses = self.node.health_addresses();
         }
         if let Some(objects) = self.program.control.take_service_cidrs() {
             self.put_service_cidrs(objects);

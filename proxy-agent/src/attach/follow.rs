@@ -44,6 +44,13 @@ pub struct NodeObject {
     pub pod_cidrs: ClusterCidrs,
 }
 
+/// What an earlier agent knew of the Node object, as it stands in the tables: it stays in force until objects are listed, however
+/// long the API is away.
+struct Left {
+    addresses: Vec<IpAddr>,
+    cluster_cidrs: [Cidr; 2],
+}
+
 /// The node as programs know it.
 pub struct Node {
     maps: NodeMaps,
@@ -59,6 +66,7 @@ pub struct Node {
     netns: u64,
     ports: Ports,
     object: NodeObject,
+    left: Option<Left>,
     facts: Facts,
     devices: Vec<DeviceState>,
     /// Whether something of what is known is not in force: set before anything is written, cleared when all of it was.
@@ -69,6 +77,8 @@ impl Node {
     /// Nothing written or attached yet. Must be called in the namespace that is served.
     pub fn new(maps: NodeMaps, attachments: Attachments, config: &Config, ports: Ports) -> Result<Self, FollowError> {
         let service_cidrs = first_service_cidrs(&maps.config(), &config.service_cidrs);
+        let netns = sys::netns_cookie().map_err(FollowError::Namespace)?;
+        let left = left_over(&maps.config(), netns);
         Ok(Self {
             maps,
             attachments,
@@ -78,9 +88,10 @@ impl Node {
             node_ip: config.node_ip,
             configured_cidrs: config.service_cidrs.clone(),
             service_cidrs,
-            netns: sys::netns_cookie().map_err(FollowError::Namespace)?,
+            netns,
             ports,
             object: NodeObject::default(),
+            left,
             facts: Facts::default(),
             devices: Vec::new(),
             stale: true,
@@ -127,11 +138,18 @@ impl Node {
 
     /// The Node object came or changed.
     pub fn set_object(&mut self, object: NodeObject) -> Result<(), FollowError> {
-        if object == self.object && !self.stale {
+        if object == self.object && self.left.is_none() && !self.stale {
             return Ok(());
         }
         self.object = object;
+        self.left = None;
         self.retry()
+    }
+
+    /// Whether what an earlier agent knew of the Node object is in force, until [`Self::set_object`] says what it is, or that there is
+    /// none.
+    pub const fn goes_by_what_was_left(&self) -> bool {
+        self.left.is_some()
     }
 
     /// What ServiceCIDR objects say; without any, what is configured is in force (S26).
@@ -181,7 +199,16 @@ impl Node {
 
     /// What counts as primary before anything that the devices say.
     fn named(&self) -> Vec<IpAddr> {
-        self.node_ip.into_iter().chain(self.object.addresses.iter().copied()).collect()
+        let left = self.left.iter().flat_map(|left| &left.addresses).copied();
+        let still_there = left.filter(|addr| node::addresses(&self.facts).any(|own| own == *addr));
+        self.node_ip.into_iter().chain(self.object.addresses.iter().copied()).chain(still_there).collect()
+    }
+
+    fn cluster_cidrs(&self) -> [Cidr; 2] {
+        match (&self.left, &self.detector) {
+            (Some(left), Detector::NodeCidrs) => left.cluster_cidrs,
+            _ => node::cluster_cidrs(&self.detector.cidrs(self.object.pod_cidrs)),
+        }
     }
 
     fn write_tables(&mut self) -> Result<(), FollowError> {
@@ -198,7 +225,7 @@ impl Node {
             abi: ABI_VERSION,
             epoch,
             netns: self.netns,
-            cluster_cidrs: node::cluster_cidrs(&self.detector.cidrs(self.object.pod_cidrs)),
+            cluster_cidrs: self.cluster_cidrs(),
             service_cidr_count: self.service_cidrs.iter().filter(|cidr| cidr.is_set()).count() as u32,
             service_cidrs: self.service_cidrs,
             ports: self.ports.ranges,
@@ -210,6 +237,13 @@ impl Node {
             zero: 0,
         });
     }
+}
+
+/// What an earlier agent of this node left in force.
+fn left_over(settings: &Settings, netns: u64) -> Option<Left> {
+    let addresses = || settings.primary.into_iter().filter(|addr| !addr.is_unspecified()).map(IpAddr::from).collect();
+    let is_ours = settings.abi == ABI_VERSION && settings.netns == netns;
+    is_ours.then(|| Left { addresses: addresses(), cluster_cidrs: settings.cluster_cidrs })
 }
 
 /// Before ServiceCIDR objects were listed: what is configured, else what an earlier agent left in force.
