@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use bytemuck::Zeroable;
+use proxy_agent::attach::bpffs;
 use proxy_agent::maps::{
-    Access, Capacity, Flows, GracePeriods, GraceToken, KernelFlows, KernelMaps, MapName, NodeMaps, PinError, Reader,
-    create_pinned,
+    Access, Capacity, Flows, GracePeriods, GraceToken, KernelFlows, KernelMaps, LoadError, LoadOptions, MapName, NodeMaps,
+    PinError, Reader, create_pinned, load,
 };
 use proxy_agent::sync::{Sync, Timeouts, now, sweep};
 use proxy_agent::table::{Change, WantedBackend, WantedService};
@@ -165,6 +166,24 @@ fn pins_that_are_something_else_are_refused() -> Result<()> {
     node.set_config(Config { epoch: 7, ..Config::zeroed() });
     assert_eq!(node.config().epoch, 7);
     Ok(())
+}
+
+/// A start that fails halfway leaves no table that the next one, with other sizes, would adopt.
+#[test]
+fn tables_without_memory_are_told_by_name_and_not_left_behind() -> Result<()> {
+    let rig = Rig::new("tables-memory")?;
+    let pins = rig.pins("node");
+    bpffs::prepare(&pins)?;
+    let object = fs::read(env!("SLUICE_EBPF_OBJECT")).context("run `cargo xtask build` first")?;
+    let load = |flows| {
+        let capacity = Capacity { flows, ..SMALL };
+        load(&object, &LoadOptions { bpffs: &pins, capacity, checksum_ipv6: true, seed: None })
+    };
+    let error = load(u32::MAX).err().context("a table of four billion flows")?;
+    ensure!(matches!(&error, LoadError::Memory(name) if name == "FLOWS"), "{error}");
+    let left: Vec<_> = fs::read_dir(pins.join("maps"))?.collect();
+    ensure!(left.is_empty(), "{left:?}");
+    load(SMALL.flows).map(drop).context("with other sizes")
 }
 
 #[test]

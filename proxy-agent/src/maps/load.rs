@@ -47,7 +47,8 @@ pub enum LoadError {
     },
     /// A table is larger than the machine or the container allows.
     #[error(
-        "there is no memory for table {0}: give it fewer entries with --table-entries, or raise the container's memory limit, which counts tables"
+        "there is no memory for table {0}: give tables fewer entries with --table-entries, or raise the container's memory limit, which \
+         counts them"
     )]
     Memory(String),
     /// The kernel refused the object.
@@ -88,10 +89,25 @@ pub fn load(object: &[u8], options: &LoadOptions<'_>) -> Result<(KernelMaps, Ebp
     if let Some(seed) = &options.seed {
         loader.override_global("SEED", seed, true);
     }
-    let ebpf = loader.load(object)?;
+    let made: Vec<&str> =
+        definitions.iter().map(|(name, _)| name.as_str()).filter(|name| !is_pinned(options.bpffs, name)).collect();
+    // aya pins each table as it makes it; the next start would adopt a part, as large as it is.
+    let ebpf = loader.load(object).inspect_err(|_| unpin(options.bpffs, &made))?;
     mark_abi(options.bpffs)?;
     Rooms::open(options.bpffs)?.set_quotas(&capacity);
     Ok((KernelMaps::open(options.bpffs, Access::Write)?, ebpf))
+}
+
+fn is_pinned(bpffs: &Path, name: &str) -> bool {
+    bpffs.join(FOLDER).join(name).exists()
+}
+
+/// Removes tables that nobody uses yet.
+fn unpin(bpffs: &Path, names: &[&str]) {
+    for name in names {
+        // One that was not made either is not there.
+        let _ = std::fs::remove_file(bpffs.join(FOLDER).join(name));
+    }
 }
 
 /// The object's maps, without those that the compiler makes for static data.
@@ -155,7 +171,8 @@ mod tests {
             LoadError::from(EbpfError::MapError(MapError::CreateError { name: "FLOWS".into(), io_error })).to_string()
         };
         assert!(
-            refused(libc::ENOMEM).starts_with("there is no memory for table FLOWS: give it fewer entries with --table-entries")
+            refused(libc::ENOMEM)
+                .starts_with("there is no memory for table FLOWS: give tables fewer entries with --table-entries")
         );
         assert!(refused(libc::EINVAL).starts_with("the kernel does not load the tables"));
     }
