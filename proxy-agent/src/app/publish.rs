@@ -185,12 +185,13 @@ fn warnings<M: Maps>(devices: &[DeviceState], sync: &Sync<M>, inputs: &Inputs) -
         condition: "table_rejects".into(),
         message: format!("{services} service ports are not served as wanted, because table {map} refused them"),
     }));
-    let spilled = ["TCP", "UDP"].into_iter().zip(*inputs.spilled.borrow()).filter(|(_, spilled)| *spilled);
-    warnings.extend(spilled.map(|(name, _)| Warning {
+    let spilled =
+        [("TCP", "flows"), ("UDP", "udp-flows")].into_iter().zip(*inputs.spilled.borrow()).filter(|(_, spilled)| *spilled);
+    warnings.extend(spilled.map(|((name, option), _)| Warning {
         condition: "flows_spill".into(),
         message: format!(
             "{name} flows find no room in their table, and stand where new ones take the place of the oldest: too many live flows, \
-             or a flood of first packets; see `sluice flows`, and give the table more room with --table-entries"
+             or a flood of first packets; see `sluice flows`, and give the table more room with --table-entries {option}=…"
         ),
     }));
     warnings

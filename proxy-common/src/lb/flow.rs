@@ -1,4 +1,5 @@
-//! Known flows: an established flow is never judged again.
+//! Known flows: an established connection is never judged again; datagrams go on while their backend serves and what they dial is its
+//! service's.
 //!
 //! A flow has two entries, the client's and the reply's, each written by packets of its own direction alone. A live entry is
 //! never overwritten: entries are made with *no exist*, reply first. A flow that found no room in its table stands in the spill
