@@ -10,9 +10,11 @@ use sluice_tests::expect::{self, families_and_protocols};
 use sluice_tests::manifests::node_yaml;
 use sluice_tests::scenario::Target;
 use sluice_tests::traffic::Probe;
-use sluice_tests::{Family, PodNetwork, Scenario, Spec, wait};
+use sluice_tests::{Agent, Family, PodNetwork, Scenario, Spec, wait};
 
 const SOON: Duration = Duration::from_secs(2);
+/// From an agent's start until it tells how it is.
+const LATER: Duration = Duration::from_secs(20);
 
 fn start(test: &str, flags: &[&str]) -> Result<Scenario> {
     Scenario::start(test, Spec::new(PodNetwork::Routed), flags)
@@ -69,6 +71,28 @@ fn s38_s54_pod_cidrs_of_the_node_are_followed() -> Result<()> {
     becomes(&scenario, true)?;
     scenario.manifests.put(&file, &yaml)?;
     becomes(&scenario, false).context("podCIDRs that went")
+}
+
+#[test]
+fn s38_pod_cidrs_stay_in_force_when_an_agent_starts_without_an_api_server() -> Result<()> {
+    let mode = ["--detect-local-mode", "NodeCIDR"];
+    let mut scenario = start("config-left-cidr", &mode)?;
+    let node = scenario.cluster.node(0);
+    let yaml = node_yaml(node.name(), &Family::BOTH.map(|family| node.ip(family)));
+    let spec = format!("spec:\n  podCIDRs: [\"{POD_CIDR_V4}\", \"{POD_CIDR_V6}\"]\n");
+    scenario.manifests.put(&format!("{}.yaml", node.name()), &format!("{yaml}{spec}"))?;
+    becomes(&scenario, true)?;
+    scenario.agents[0].kill()?;
+    let missing = scenario.cluster.scratch().join("kubeconfig").display().to_string();
+    let mut agent = Agent::with_source(&scenario.cluster, 0, &["--kubeconfig", &missing], &mode);
+    agent.launch()?;
+    // It has taken over once it says what it misses.
+    let away = || Some(agent.metrics().ok()?.sum("sluice_degraded", &["condition=\"api\""]) == 1.0).filter(|away| *away);
+    wait::until(LATER, "the agent to run without objects", away).with_context(|| agent.log_tail(5))?;
+    for family in Family::BOTH {
+        ensure!(masqueraded(&scenario, family) == Some(true), "{family}: {:?}", masqueraded(&scenario, family));
+    }
+    Ok(())
 }
 
 #[test]
