@@ -31,6 +31,7 @@ const CAPACITY: Capacity = Capacity {
     slots: 16_384,
     descriptors: 1024,
     source_ranges: 512,
+    connections: 0,
     flows: 0,
     flows_spill: 0,
     flows_any: 0,

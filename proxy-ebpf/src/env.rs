@@ -2,8 +2,9 @@
 
 use crate::kernel;
 use crate::maps::{
-    self, AFFINITY, BACKEND_STATES, BACKENDS, CONFIG, DESCRIPTORS, DEVICES, FLOW_ROOM, FLOWS, FLOWS_ANY, FLOWS_ANY_SPILL,
-    FLOWS_SPILL, FRONTENDS, NODE_ADDRESSES, PROGRAM_STATE, SEED, SERVICE_COUNTERS, SERVICES, SLOTS, SOURCE_RANGES, UDP_PEERS,
+    self, AFFINITY, BACKEND_STATES, BACKENDS, CONFIG, CONNECTIONS, DESCRIPTORS, DEVICES, FLOW_ROOM, FLOWS, FLOWS_ANY,
+    FLOWS_ANY_SPILL, FLOWS_SPILL, FRONTENDS, NODE_ADDRESSES, PROGRAM_STATE, SEED, SERVICE_COUNTERS, SERVICES, SLOTS,
+    SOURCE_RANGES, UDP_PEERS,
 };
 use crate::route;
 use aya_ebpf::btf_maps::lpm_trie::Key;
@@ -11,9 +12,9 @@ use aya_ebpf::helpers::generated::{bpf_get_prandom_u32, bpf_ktime_get_coarse_ns,
 use core::ffi::c_void;
 use core::ptr;
 use proxy_common::abi::{
-    Addr, AddressFlags, Affinity, AffinityKey, Backend, BackendId, BackendState, Config, Descriptor, DeviceFlags, Flow,
-    FlowRoom, Frontend, FrontendKey, INTEREST_ANSWERS, INTEREST_DIALLED, NextHop, PeerKey, PeerValue, ServiceId, ServiceWord,
-    Source, Tuple,
+    Addr, AddressFlags, Affinity, AffinityKey, Backend, BackendId, BackendState, Config, Connection, Descriptor, DeviceFlags,
+    End, Flow, FlowRoom, Frontend, FrontendKey, INTEREST_ANSWERS, INTEREST_DIALLED, NextHop, PeerKey, PeerValue, ServiceId,
+    ServiceWord, Source, Tuple,
 };
 use proxy_common::lb::{self, Class, Env, FlowTable, InsertError, Step};
 
@@ -39,6 +40,11 @@ impl Kernel {
 pub fn now() -> u32 {
     // SAFETY: takes nothing and cannot fail.
     (unsafe { bpf_ktime_get_coarse_ns() } / NANOS_PER_MILLI) as u32
+}
+
+#[inline(always)]
+const fn insert_error(error: i32) -> InsertError {
+    if error == EEXIST { InsertError::Exists } else { InsertError::Full }
 }
 
 macro_rules! in_table {
@@ -145,6 +151,11 @@ impl Env for Kernel {
     }
 
     #[inline(always)]
+    fn may_hold(&self, key: &Tuple) -> bool {
+        maps::filter_has(key)
+    }
+
+    #[inline(always)]
     fn find_flow(&mut self, table: FlowTable, key: &Tuple) -> Option<*mut Flow> {
         in_table!(table, map => map.get_ptr_mut(key))
     }
@@ -157,13 +168,29 @@ impl Env for Kernel {
 
     #[inline(always)]
     fn insert_flow(&mut self, table: FlowTable, key: &Tuple, flow: &Flow) -> Result<(), InsertError> {
-        in_table!(table, map => map.insert(key, flow, NOEXIST))
-            .map_err(|error| if error == EEXIST { InsertError::Exists } else { InsertError::Full })
+        maps::filter_add(key);
+        in_table!(table, map => map.insert(key, flow, NOEXIST)).map_err(insert_error)
     }
 
     #[inline(always)]
     fn remove_flow(&mut self, table: FlowTable, key: &Tuple) {
         let _ = in_table!(table, map => map.remove(key));
+    }
+
+    #[inline(always)]
+    fn connection(&mut self, client: &End) -> Option<&mut Connection> {
+        // SAFETY: an element of a map lives until the program ends; other CPUs may write its words, each whole.
+        CONNECTIONS.get_ptr_mut(client).map(|connection| unsafe { &mut *connection })
+    }
+
+    #[inline(always)]
+    fn insert_connection(&mut self, client: &End, connection: &Connection) -> Result<(), InsertError> {
+        CONNECTIONS.insert(client, connection, NOEXIST).map_err(insert_error)
+    }
+
+    #[inline(always)]
+    fn remove_connection(&mut self, client: &End) {
+        let _ = CONNECTIONS.remove(client);
     }
 
     #[inline(always)]

@@ -52,6 +52,16 @@ fn fill(key: &mut bpf_sock_tuple, tuple: &Tuple) -> u32 {
     }
 }
 
+/// Sets bits of a word that all CPUs set bits of.
+///
+/// # Safety
+/// `word` lies in the value of a map.
+#[inline(always)]
+pub unsafe fn set(word: *mut u64, bits: u64) {
+    // SAFETY: as above; the target has no other way to set bits in one step.
+    unsafe { core::arch::asm!("lock *(u64 *)({word} + 0) |= {bits}", word = in(reg) word, bits = in(reg) bits) };
+}
+
 /// Adds to a word that all CPUs add to.
 ///
 /// # Safety

@@ -1,14 +1,15 @@
 //! The maps. Their sizes here are placeholders: the agent sets them when it creates the maps. Nothing outside this file names
 //! a map but through these functions.
 
+use crate::kernel;
 use aya_ebpf::Global;
 use aya_ebpf::bindings::bpf_fib_lookup;
 use aya_ebpf::btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, SkStorage};
 use aya_ebpf::macros::btf_map;
 use proxy_common::abi::{
-    Addr, AddressFlags, Affinity, AffinityKey, Backend, BackendId, BackendState, Bucket, COUNTER_SLOTS, Config, Counter,
-    Descriptor, DeviceFlags, Flow, FlowRoom, Frontend, FrontendKey, INTEREST_LEN, PeerKey, PeerValue, ProgramState, Scratch,
-    ServiceName, ServiceWord, SocketState, Source, Tuple,
+    Addr, AddressFlags, Affinity, AffinityKey, Backend, BackendId, BackendState, Bucket, COUNTER_SLOTS, Config, Connection,
+    Counter, Descriptor, DeviceFlags, End, FLOW_FILTER_ASKED, FLOW_FILTER_LEN, Flow, FlowRoom, Frontend, FrontendKey,
+    INTEREST_LEN, PeerKey, PeerValue, ProgramState, Scratch, ServiceName, ServiceWord, SocketState, Source, Tuple,
 };
 
 use proxy_common::packet::Parsed;
@@ -35,6 +36,8 @@ pub static SOURCE_RANGES: LpmTrie<Source, u8, 1024> = LpmTrie::new();
 #[btf_map]
 pub static NAMES: Array<ServiceName, 1024, MMAPABLE> = Array::new();
 #[btf_map]
+pub static CONNECTIONS: HashMap<End, Connection, 1024> = HashMap::new();
+#[btf_map]
 pub static FLOWS: HashMap<Tuple, Flow, 1024> = HashMap::new();
 #[btf_map]
 pub static FLOWS_SPILL: LruHashMap<Tuple, Flow, 1024> = LruHashMap::new();
@@ -44,6 +47,9 @@ pub static FLOWS_ANY: HashMap<Tuple, Flow, 1024> = HashMap::new();
 pub static FLOWS_ANY_SPILL: LruHashMap<Tuple, Flow, 1024> = LruHashMap::new();
 #[btf_map]
 pub static FLOW_ROOM: Array<FlowRoom, 2, MMAPABLE> = Array::new();
+/// A hint at the keys that the flow tables hold.
+#[btf_map]
+pub static FLOW_FILTER: Array<[u64; FLOW_FILTER_LEN], 1, MMAPABLE> = Array::new();
 #[btf_map]
 pub static UDP_PEERS: LruHashMap<PeerKey, PeerValue, 1024> = LruHashMap::new();
 #[btf_map]
@@ -96,6 +102,28 @@ pub static CSUM_IPV6: Global<u32> = Global::new(1);
 pub fn work() -> Option<&'static mut Work> {
     // SAFETY: a slot of a per-CPU array, used by one program at a time.
     SCRATCH.get_ptr_mut(0).map(|work| unsafe { &mut *work })
+}
+
+/// Whether the half of FLOW_FILTER that is asked has a tuple's bit.
+#[inline(always)]
+pub fn filter_has(tuple: &Tuple) -> bool {
+    let place = tuple.filter_place();
+    let Some(words) = FLOW_FILTER.get_ptr_mut(0).map(<*mut _>::cast::<u64>) else { return true };
+    // SAFETY: words of an array's element, below its length; each is loaded once.
+    let (half, word) = unsafe { (words.add(FLOW_FILTER_ASKED).read_volatile(), words.add(place.index).read_volatile()) };
+    word & place.in_half(half & 1) != 0
+}
+
+/// Sets a tuple's bit in both halves of FLOW_FILTER.
+///
+/// A function of its own, with a stack of its own.
+#[inline(never)]
+pub fn filter_add(tuple: &Tuple) {
+    let place = tuple.filter_place();
+    if let Some(words) = FLOW_FILTER.get_ptr_mut(0).map(<*mut _>::cast::<u64>) {
+        // SAFETY: a word of an array's element, below its length; the kernel sets both bits in one step.
+        unsafe { kernel::set(words.add(place.index), place.in_both()) };
+    }
 }
 
 /// The byte of a field of INTEREST that stands for an address.

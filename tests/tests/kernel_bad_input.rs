@@ -30,8 +30,9 @@ const FLAPPING: Duration = Duration::from_secs(2);
 const WRITES_A_SECOND: f64 = 1_000.0;
 /// Of a node, beside that of its uplink.
 const OWN_ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 77);
-/// Connections one after the other, two entries each, to a table of 1,024.
+/// Connections one after the other, where 512 have a place of one entry, and as many flows one of two.
 const MANY: u64 = 2_000;
+const PLACES: f64 = 512.0;
 /// New connections a second meanwhile, in each family, to a Service that does not change.
 const STEADY: u32 = 100;
 
@@ -193,6 +194,8 @@ fn a_full_flow_table_is_told_and_heals() -> Result<()> {
     let load = Load { workers: 1, limit: MANY, ..Load::new(vec![target()], 0) };
     let report: LoadReport = outside.load(load)?.report(LATER)?;
     ensure!(report.requests() == MANY && report.failed() == 0, "{}", report.failures());
+    let places = || agent.metrics().ok().map(|metrics| metrics.sum("sluice_map_entries", &["map=\"CONNECTIONS\""]));
+    wait::until(SOON, "all places for connections to be taken", || places().filter(|taken| *taken == PLACES))?;
     wait::until(SOON, "metrics to say that flows find no room", || told().filter(|told| *told))
         .with_context(|| agent.log_tail(5))?;
     let said = || agent.cli(&["status"]).ok().filter(|text| text.contains("flows_spill") && text.contains("--table-entries"));

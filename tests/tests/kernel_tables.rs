@@ -17,8 +17,8 @@ use proxy_agent::maps::{
 use proxy_agent::sync::{Sync, Timeouts, now, sweep};
 use proxy_agent::table::{Change, WantedBackend, WantedService};
 use proxy_common::abi::{
-    Addr, AddressFlags, BackendState, Config, DeviceFlags, Family, Flow, FlowFlags, FrontendKey, FrontendKind, Port, Proto,
-    ServiceName, Tuple,
+    Addr, AddressFlags, BackendState, Config, Connection, DeviceFlags, End, Family, Flow, FlowFlags, FrontendKey, FrontendKind,
+    Port, Proto, ServiceName, Side, Tuple,
 };
 use sluice_tests::Rig;
 
@@ -29,6 +29,7 @@ const SMALL: Capacity = Capacity {
     slots: 512,
     descriptors: 128,
     source_ranges: 64,
+    connections: 131_072,
     flows: 262_144,
     flows_spill: 1024,
     flows_any: 1024,
@@ -221,5 +222,26 @@ fn a_sweep_ends_a_hundred_thousand_flows() -> Result<()> {
     let mut left = 0;
     flows.walk(MapName::Flows, &mut |keys, _| left += keys.len())?;
     assert_eq!(left, PAIRS as usize / 4 * 2);
+    Ok(())
+}
+
+#[test]
+fn a_sweep_ends_a_hundred_thousand_connections() -> Result<()> {
+    const CONNECTIONS: u32 = 120_000;
+    let pins = pins("tables-connections", &SMALL)?;
+    let flows = KernelFlows::open(&pins.path)?;
+    let closed = FlowFlags::ESTABLISHED.with(FlowFlags::FIN);
+    let entries = (0..CONNECTIONS).map(|number| {
+        let client = End::new(Addr::v4_word((10 << 24 | number).to_be()), Port::new(40_000));
+        let seen = now().wrapping_sub(if number % 4 == 0 { 1_000 } else { 61_000 });
+        let side = |flags| Side { flags, seen };
+        (client, Connection { client: side(closed), reply: side(closed), ..Connection::zeroed() })
+    });
+    flows.fill_connections(&entries.collect::<Vec<_>>())?;
+    let swept = sweep(&flows, &Timeouts::default(), now)?;
+    assert_eq!((swept.ended, swept.connections), (CONNECTIONS / 4 * 3, CONNECTIONS / 4));
+    let mut left = 0;
+    flows.walk_connections(&mut |clients, _| left += clients.len())?;
+    assert_eq!(left, CONNECTIONS as usize / 4);
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::config::{ClusterCidrs, Config, Loaded, SourceConfig};
 use crate::control::Control;
 use crate::fault::Fault;
 use crate::lifecycle::{self, Instance};
-use crate::maps::{FLOW_TABLES, GracePeriods, GraceToken, KernelFlows, KernelMaps, MapError, Reader};
+use crate::maps::{GracePeriods, GraceToken, KernelFlows, KernelMaps, MapError, Reader};
 use crate::serve::health::{Health, NodeState};
 use crate::serve::http::{self, Addresses, Listening, ServeError, Wanted};
 use crate::serve::metrics::Metrics;
@@ -408,8 +408,8 @@ fn sweep(config: &Config, metrics: Arc<Metrics>) -> Result<(Sweeper, watch::Rece
     let (spills, spilled) = watch::channel([false; 2]);
     let report = move |swept: Result<Swept, MapError>| match swept {
         Ok(swept) => {
-            let expired = FLOW_TABLES.iter().zip(swept.expired).filter(|(_, expired)| *expired > 0);
-            expired.for_each(|(table, expired)| metrics.observe_expired(table.as_str(), u64::from(expired)));
+            let expired = swept.tables().filter(|(_, _, expired)| *expired > 0);
+            expired.for_each(|(table, _, expired)| metrics.observe_expired(table.as_str(), u64::from(expired)));
             spills.send_if_modified(|spilled| std::mem::replace(spilled, swept.spilled) != swept.spilled);
         }
         Err(error) => tracing::warn!("{error}"),

@@ -17,6 +17,8 @@ pub struct Capacity {
     pub descriptors: u32,
     /// Source ranges of all service ports.
     pub source_ranges: u32,
+    /// TCP connections whose client keeps its address and port.
+    pub connections: u32,
     /// Entries of TCP flows, two each.
     pub flows: u32,
     /// Entries of TCP flows that found no room there.
@@ -32,11 +34,12 @@ pub struct Capacity {
 /// Room for 32,000 ClusterIPs with a port each, and for 128,000. These entries are allocated ahead of time, 100 bytes each.
 const FRONTENDS: [u64; 2] = [64 << 10, 256 << 10];
 
-/// With 16 GiB and flows that stay for a minute after their end, 1,600 short connections a second fill three quarters of the table.
+/// With 16 GiB and flows that stay for a minute after their end, 1,600 short connections a second fill three quarters of CONNECTIONS, or
+/// of FLOWS.
 const MEMORY_PER_ENTRY: u64 = 64 << 10;
 
 impl Capacity {
-    /// Defaults for a machine with `memory` bytes. A flow entry takes about 200 bytes of kernel memory, so that all flow tables
+    /// Defaults for a machine with `memory` bytes. A flow entry takes about 200 bytes of kernel memory, a connection 150, so that all
     /// together stay below one percent of it.
     pub fn for_memory(memory: u64) -> Self {
         let entries = memory / MEMORY_PER_ENTRY;
@@ -48,6 +51,7 @@ impl Capacity {
             slots: 1_048_576,
             descriptors: 0,
             source_ranges: 262_144,
+            connections: 0,
             flows: 0,
             flows_spill: 0,
             flows_any: 0,
@@ -63,10 +67,10 @@ impl Capacity {
         Self { services: entries, descriptors: entries * 2, ..self }
     }
 
-    /// The same with so many entries of TCP flows, and with as many as go with them of those that find no room there.
+    /// The same with so many entries of TCP flows, and with as many as go with them of connections and of flows that find no room.
     #[must_use]
     pub const fn with_flows(self, entries: u32) -> Self {
-        Self { flows: entries, flows_spill: entries / 2, ..self }
+        Self { connections: entries / 2, flows: entries, flows_spill: entries / 2, ..self }
     }
 
     /// The same with so many entries of UDP flows, and with as many as go with them of those that find no room there.
@@ -90,12 +94,14 @@ impl Capacity {
             MapName::Slots => self.slots,
             MapName::Descriptors => self.descriptors,
             MapName::SourceRanges => self.source_ranges,
+            MapName::Connections => self.connections,
             MapName::Flows => self.flows,
             MapName::FlowsSpill => self.flows_spill,
             MapName::FlowsAny => self.flows_any,
             MapName::FlowsAnySpill => self.flows_any_spill,
             MapName::UdpPeers | MapName::Affinity => self.udp_peers,
             MapName::FlowRoom
+            | MapName::FlowFilter
             | MapName::Sockets
             | MapName::Interest
             | MapName::NodeAddresses
@@ -114,12 +120,14 @@ impl Capacity {
             MapName::Slots => self.slots = entries,
             MapName::Descriptors => self.descriptors = entries,
             MapName::SourceRanges => self.source_ranges = entries,
+            MapName::Connections => self.connections = entries,
             MapName::Flows => self.flows = entries,
             MapName::FlowsSpill => self.flows_spill = entries,
             MapName::FlowsAny => self.flows_any = entries,
             MapName::FlowsAnySpill => self.flows_any_spill = entries,
             MapName::UdpPeers | MapName::Affinity => self.udp_peers = entries,
             MapName::FlowRoom
+            | MapName::FlowFilter
             | MapName::Sockets
             | MapName::Interest
             | MapName::NodeAddresses

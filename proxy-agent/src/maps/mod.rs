@@ -12,6 +12,7 @@ mod array;
 mod capacity;
 mod error;
 mod faulty;
+mod filter;
 mod fixture;
 mod flows;
 mod grace;

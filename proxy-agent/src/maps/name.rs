@@ -1,5 +1,7 @@
 //! The maps' names: in the object, under the pin folder and in messages alike.
 
+use super::reader::FLOW_TABLES;
+
 macro_rules! names {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
         /// A map of the object.
@@ -35,6 +37,8 @@ names! {
     Names = "NAMES",
     /// Who may dial load balancers' addresses.
     SourceRanges = "SOURCE_RANGES",
+    /// TCP connections whose client keeps its address and port.
+    Connections = "CONNECTIONS",
     /// TCP flows.
     Flows = "FLOWS",
     /// TCP flows that found no room there.
@@ -45,6 +49,8 @@ names! {
     FlowsAnySpill = "FLOWS_ANY_SPILL",
     /// Who may stand in the flow tables.
     FlowRoom = "FLOW_ROOM",
+    /// A hint at the keys that the flow tables hold.
+    FlowFilter = "FLOW_FILTER",
     /// Unconnected UDP sockets.
     UdpPeers = "UDP_PEERS",
     /// Which backends clients keep.
@@ -63,6 +69,13 @@ names! {
     Counters = "COUNTERS",
     /// Connections of each service.
     ServiceCounters = "SERVICE_COUNTERS",
+}
+
+impl MapName {
+    /// Whether flows stand in it, whole or as entries.
+    pub fn holds_flows(self) -> bool {
+        self == Self::Connections || FLOW_TABLES.contains(&self)
+    }
 }
 
 impl std::fmt::Display for MapName {

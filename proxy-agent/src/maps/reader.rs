@@ -5,7 +5,8 @@ use super::pins::{self, Access, PinError};
 use super::view::{self, ServiceView};
 use super::{Array, HashTable, MapError, MapName, Mapping, Read};
 use proxy_common::abi::{
-    Addr, AddressFlags, Config, Counter, DeviceFlags, Flow, Hook, PeerKey, PeerValue, Reason, ServiceId, ServiceName, Tuple,
+    Addr, AddressFlags, Config, Connection, Counter, DeviceFlags, End, Flow, Hook, PeerKey, PeerValue, Reason, ServiceId,
+    ServiceName, Tuple,
 };
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -16,6 +17,7 @@ pub struct Reader {
     tables: KernelMaps,
     config: Array<Mapping, Config>,
     counters: CpuCounters,
+    connections: HashTable<End, Connection>,
     flows: [HashTable<Tuple, Flow>; 4],
     peers: HashTable<PeerKey, PeerValue>,
     addresses: HashTable<Addr, AddressFlags>,
@@ -45,6 +47,7 @@ impl Reader {
             tables: KernelMaps::open(bpffs, READ)?,
             config: pins::array(bpffs, MapName::Config, READ)?,
             counters: CpuCounters::open(bpffs, MapName::Counters, READ)?,
+            connections: hash(bpffs, MapName::Connections, READ)?,
             flows: [hash(bpffs, a, READ)?, hash(bpffs, b, READ)?, hash(bpffs, c, READ)?, hash(bpffs, d, READ)?],
             peers: hash(bpffs, MapName::UdpPeers, READ)?,
             addresses: hash(bpffs, MapName::NodeAddresses, READ)?,
@@ -84,9 +87,19 @@ impl Reader {
         Ok(all)
     }
 
-    /// Hands out all flow entries, some thousand at a time, with the table they stand in, until `visit` breaks off. Entries that
-    /// come or go meanwhile may be there or not.
+    /// Hands out the entries of all flows, some thousand at a time, with the table they stand in, until `visit` breaks off; a
+    /// connection as the two entries that it would have. Entries that come or go meanwhile may be there or not.
     pub fn flows(&self, mut visit: impl FnMut(MapName, &[Tuple], &[Flow]) -> ControlFlow<()>) -> Result<(), MapError> {
+        let mut broke_off = ControlFlow::Continue(());
+        self.connections.walk(|clients, connections| {
+            let entries = clients.iter().zip(connections).flat_map(|(client, connection)| connection.entries(client));
+            let (tuples, flows): (Vec<Tuple>, Vec<Flow>) = entries.unzip();
+            broke_off = visit(MapName::Connections, &tuples, &flows);
+            broke_off
+        })?;
+        if broke_off.is_break() {
+            return Ok(());
+        }
         for table in &self.flows {
             let mut broke_off = ControlFlow::Continue(());
             table.walk(|tuples, flows| {
@@ -123,6 +136,8 @@ impl Reader {
     pub fn usage(&self) -> Result<Vec<TableUse>, MapError> {
         let mut usage = self.mapped_usage()?;
         usage.push(TableUse { map: self.peers.name(), used: self.peers.count()?, capacity: self.peers.capacity() });
+        let connections = &self.connections;
+        usage.push(TableUse { map: connections.name(), used: connections.count()?, capacity: connections.capacity() });
         for table in &self.flows {
             usage.push(TableUse { map: table.name(), used: table.count()?, capacity: table.capacity() });
         }

@@ -3,9 +3,9 @@
 use super::MapName;
 use super::sys::{ARRAY, HASH, LPM_TRIE, LRU_HASH, MMAPABLE, NO_PREALLOC, PERCPU_ARRAY, Shape};
 use proxy_common::abi::{
-    Addr, AddressFlags, Affinity, AffinityKey, Backend, BackendId, BackendState, COUNTER_SLOTS, Config, Counter, Descriptor,
-    DeviceFlags, Flow, FlowRoom, Frontend, FrontendKey, INTEREST_LEN, PeerKey, PeerValue, ServiceName, ServiceWord,
-    SocketState, SourceRange, Tuple,
+    Addr, AddressFlags, Affinity, AffinityKey, Backend, BackendId, BackendState, COUNTER_SLOTS, Config, Connection, Counter,
+    Descriptor, DeviceFlags, End, FLOW_FILTER_LEN, Flow, FlowRoom, Frontend, FrontendKey, INTEREST_LEN, PeerKey, PeerValue,
+    ServiceName, ServiceWord, SocketState, SourceRange, Tuple,
 };
 
 const SK_STORAGE: u32 = 24;
@@ -22,9 +22,11 @@ impl MapName {
             Self::BackendStates => table::<u32, BackendState>(ARRAY, MMAPABLE),
             Self::Names => table::<u32, ServiceName>(ARRAY, MMAPABLE),
             Self::SourceRanges => table::<SourceRange, u8>(LPM_TRIE, NO_PREALLOC),
+            Self::Connections => table::<End, Connection>(HASH, 0),
             Self::Flows | Self::FlowsAny => table::<Tuple, Flow>(HASH, 0),
             Self::FlowsSpill | Self::FlowsAnySpill => table::<Tuple, Flow>(LRU_HASH, 0),
             Self::FlowRoom => Shape { max_entries: 2, ..table::<u32, FlowRoom>(ARRAY, MMAPABLE) },
+            Self::FlowFilter => Shape { max_entries: 1, ..table::<u32, [u64; FLOW_FILTER_LEN]>(ARRAY, MMAPABLE) },
             Self::UdpPeers => table::<PeerKey, PeerValue>(LRU_HASH, 0),
             Self::Affinity => table::<AffinityKey, Affinity>(LRU_HASH, 0),
             Self::Sockets => table::<u32, SocketState>(SK_STORAGE, NO_PREALLOC),

@@ -1,6 +1,6 @@
 //! When a flow is over. Pure: both entries, the clock and the time-outs in, a verdict out.
 
-use proxy_common::abi::{Flow, FlowFlags, Proto};
+use proxy_common::abi::{Connection, Flow, FlowFlags, Proto};
 
 /// How long flows outlive their last packet, in milliseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,25 +47,36 @@ pub struct Room {
     pub crowded: bool,
 }
 
-/// What a flow that carries nothing any more gets once its table is three quarters full.
+/// What a flow that carries nothing any more gets once its table is three quarters full, a connection too.
 const SHORT: u32 = 5_000;
 /// What no flow has to fear that had a packet within this time.
 const ACTIVE: u32 = 60_000;
 
 impl Timeouts {
+    /// Those under which what carries nothing any more goes soon: flows that are closed or that nobody answered.
+    #[must_use]
+    pub fn hurried(&self) -> Self {
+        let short = |timeout: u32| timeout.min(SHORT);
+        Self {
+            embryonic: short(self.embryonic),
+            closed: short(self.closed),
+            reset: short(self.reset),
+            unanswered: short(self.unanswered),
+            exchanged: short(self.exchanged),
+            ..*self
+        }
+    }
+
     /// The time-outs for a table that fills. Where flows that are not established take most of their places, datagrams that were
     /// answered once go soon, as queries of DNS. From three quarters on, flows that are closed or that nobody answered go soon; from
     /// fifteen sixteenths on, those that have been idle for longest, until an eighth is free.
     #[must_use]
     pub fn under_pressure<'a>(&self, room: Room, flows: impl Iterator<Item = &'a FlowState> + Clone, now: u32) -> Self {
         let Room { entries, capacity, crowded } = room;
-        let short = |timeout: u32| timeout.min(SHORT);
         if entries <= capacity / 4 * 3 {
-            return if crowded { Self { exchanged: short(self.exchanged), ..*self } } else { *self };
+            return if crowded { Self { exchanged: self.exchanged.min(SHORT), ..*self } } else { *self };
         }
-        let (embryonic, closed, reset) = (short(self.embryonic), short(self.closed), short(self.reset));
-        let mut eased =
-            Self { embryonic, closed, reset, unanswered: short(self.unanswered), exchanged: short(self.exchanged), ..*self };
+        let mut eased = self.hurried();
         let stay = flows.clone().filter(|flow| !flow.is_expired(now, &eased));
         let mut idle: Vec<u32> = stay.map(|flow| flow.age(now)).collect();
         let pairs = |sixteenths: usize| capacity as usize * sixteenths / 32;
@@ -98,6 +109,18 @@ impl FlowState {
         let (forward, reply) =
             if entry.flags.has(FlowFlags::FORWARD) { (Some(entry.flags), None) } else { (None, Some(entry.flags)) };
         Self { seen: entry.seen, proto: entry.to.proto, forward, reply }
+    }
+
+    /// A connection.
+    pub fn of_connection(connection: &Connection) -> Self {
+        let Connection { client, reply, .. } = connection;
+        let client = Self { seen: client.seen, proto: Proto::TCP, forward: Some(client.flags), reply: None };
+        client.with(Self { seen: reply.seen, proto: Proto::TCP, forward: None, reply: Some(reply.flags) })
+    }
+
+    /// Whether the client has not answered the reply yet, as far as is known.
+    pub fn is_embryonic(&self) -> bool {
+        self.forward.is_some_and(|flags| !flags.has(FlowFlags::ESTABLISHED))
     }
 
     /// Both together. A flow that is moving from one table to the other has an entry in each, whose bits add up.

@@ -1,14 +1,15 @@
-//! The sweep over the flow tables: entries of flows that are over go, both together, in bulk. A thread of its own makes it, since
-//! it may take a tenth of a second.
+//! The sweep over connections and flow tables: what is over goes, a flow's two entries together, in bulk. A thread of its own makes
+//! it, since it may take a tenth of a second.
 //!
 //! Flows are told apart by a hash over both tuples, so that a sweep of half a million entries needs a few megabytes. Only if
 //! something is over, a second pass removes it, and looks at each entry again: one that had a packet meanwhile stays, and so does
 //! another flow that took its tuple.
 
 use super::expire::{FlowState, Room, Timeouts};
+use super::renewal::Renewal;
 use crate::maps::{FLOW_TABLES, Flows, MapError, MapName};
 use nix::time::{ClockId, clock_gettime};
-use proxy_common::abi::{Flow, FlowFlags, FlowRoom, Tuple};
+use proxy_common::abi::{End, Flow, FlowFlags, FlowRoom, Tuple};
 use proxy_common::lb::Class;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -33,8 +34,21 @@ pub struct Swept {
     pub entries: [u32; 4],
     /// Entries in each of them that were removed.
     pub expired: [u32; 4],
+    /// Connections that remain.
+    pub connections: u32,
+    /// Connections that were removed.
+    pub ended: u32,
     /// Whether flows of each class, TCP and all others, have gone to the spill and may still stand there.
     pub spilled: [bool; 2],
+}
+
+impl Swept {
+    /// Each table with its entries that remain and those that were removed.
+    pub fn tables(&self) -> impl Iterator<Item = (MapName, u32, u32)> {
+        let flows =
+            FLOW_TABLES.into_iter().zip(self.entries).zip(self.expired).map(|((table, left), gone)| (table, left, gone));
+        flows.chain([(MapName::Connections, self.connections, self.ended)])
+    }
 }
 
 /// The thread that sweeps. It ends when this is dropped.
@@ -52,9 +66,9 @@ impl Sweeper {
     ) -> io::Result<Self> {
         let (_alive, ended) = channel();
         let sweeping = move || {
-            let mut interval = SWEEP_INTERVAL;
+            let (mut interval, mut renewal) = (SWEEP_INTERVAL, Renewal::default());
             while ended.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
-                let swept = sweep(&flows, &timeouts, now);
+                let swept = sweep(&flows, &timeouts, now).and_then(|swept| renewal.step(&flows).map(|()| swept));
                 interval = swept.as_ref().map_or(SWEEP_INTERVAL, |swept| next_interval(&flows, swept));
                 report(swept);
             }
@@ -71,7 +85,7 @@ pub fn now() -> u32 {
 }
 
 fn next_interval(flows: &impl Flows, swept: &Swept) -> Duration {
-    let busy = FLOW_TABLES.iter().zip(swept.entries).any(|(table, entries)| entries > flows.capacity(*table) / 2);
+    let busy = swept.tables().any(|(table, entries, _)| entries > flows.capacity(table) / 2);
     if busy { BUSY_INTERVAL } else { SWEEP_INTERVAL }
 }
 
@@ -83,6 +97,7 @@ pub fn sweep(flows: &impl Flows, timeouts: &Timeouts, clock: impl Fn() -> u32) -
     for ((class, tables), (entries, expired)) in [Class::Tcp, Class::Any].into_iter().zip(FLOW_TABLES.chunks(2)).zip(halves) {
         swept.spilled[class as usize] = sweep.class(class, tables, entries, expired)?;
     }
+    (swept.connections, swept.ended) = sweep.connections()?;
     Ok(swept)
 }
 
@@ -107,10 +122,50 @@ struct Known {
 }
 
 impl<F: Flows, C: Fn() -> u32> Sweep<'_, F, C> {
+    /// The connections. How many remain, and how many were removed.
+    fn connections(&self) -> Result<(u32, u32), MapError> {
+        let (found, now) = (self.find_connections()?, (self.clock)());
+        let count = found.len() as u32;
+        let is_full = count > self.flows.capacity(MapName::Connections) / 4 * 3;
+        let timeouts = if is_full { self.timeouts.hurried() } else { *self.timeouts };
+        if !found.iter().any(|connection| connection.is_expired(now, &timeouts)) {
+            return Ok((count, 0));
+        }
+        let ended = self.end_connections(&timeouts)?;
+        Ok((count.saturating_sub(ended), ended))
+    }
+
+    fn find_connections(&self) -> Result<Vec<FlowState>, MapError> {
+        let mut found = Vec::new();
+        self.flows.walk_connections(&mut |_, connections| found.extend(connections.iter().map(FlowState::of_connection)))?;
+        Ok(found)
+    }
+
+    /// Removes connections that are over, and says how many there were. Each is looked at again just before.
+    fn end_connections(&self, timeouts: &Timeouts) -> Result<u32, MapError> {
+        let (mut ended, mut failed) = (0, Ok(()));
+        self.flows.walk_connections(&mut |clients, connections| {
+            let now = (self.clock)();
+            let states = connections.iter().map(FlowState::of_connection);
+            let over = clients.iter().zip(states).filter(|(_, state)| state.is_expired(now, timeouts));
+            let (clients, states): (Vec<End>, Vec<FlowState>) = over.unzip();
+            if failed.is_ok() && !clients.is_empty() {
+                failed = self.flows.remove_connections(&clients);
+                ended += clients.len() as u32;
+                let embryonic = states.iter().filter(|state| state.is_embryonic()).count();
+                self.flows.count_embryonic(Class::Tcp, -(embryonic as i64));
+            }
+        })?;
+        failed.map(|()| ended)
+    }
+
     /// The table of a class and its spill. Whether the spill was in use.
     fn class(&self, class: Class, tables: &[MapName], entries: &mut [u32], expired: &mut [u32]) -> Result<bool, MapError> {
         let (began, before) = ((self.clock)(), self.flows.room(class));
         let mut found = self.find(tables, entries)?;
+        if class == Class::Tcp {
+            found.embryonic += self.find_connections()?.iter().filter(|connection| connection.is_embryonic()).count() as i64;
+        }
         self.put_right(class, found.embryonic, [before, self.flows.room(class)]);
         let now = (self.clock)();
         let crowded = found.embryonic > i64::from(before.quota) / 4 * 3;
@@ -138,7 +193,7 @@ impl<F: Flows, C: Fn() -> u32> Sweep<'_, F, C> {
                 *count += keys.len() as u32;
                 for (key, entry) in keys.iter().zip(values) {
                     let (state, in_table) = (FlowState::of(entry), *table == tables[0]);
-                    found.embryonic += i64::from(in_table && is_embryonic(entry));
+                    found.embryonic += i64::from(in_table && state.is_embryonic());
                     let flow = found.flows.entry(self.identity(key, entry)).or_insert(Known { state, in_table });
                     *flow = Known { state: flow.state.with(state), in_table: flow.in_table || in_table };
                 }
@@ -171,7 +226,7 @@ impl<F: Flows, C: Fn() -> u32> Sweep<'_, F, C> {
             if failed.is_ok() && !keys.is_empty() {
                 failed = self.flows.remove(table, &keys);
                 removed += keys.len() as u32;
-                let embryonic = entries.iter().filter(|entry| is_embryonic(entry)).count();
+                let embryonic = entries.iter().filter(|entry| FlowState::of(entry).is_embryonic()).count();
                 if embryonic > 0 && FLOW_TABLES.iter().step_by(2).any(|main| *main == table) {
                     self.flows.count_embryonic(class, -(embryonic as i64));
                 }
@@ -185,10 +240,6 @@ impl<F: Flows, C: Fn() -> u32> Sweep<'_, F, C> {
         let other = entry.to.reversed();
         self.hasher.hash_one(if entry.flags.has(FlowFlags::FORWARD) { (*key, other) } else { (other, *key) })
     }
-}
-
-const fn is_embryonic(entry: &Flow) -> bool {
-    entry.flags.has(FlowFlags::FORWARD) && !entry.flags.has(FlowFlags::ESTABLISHED)
 }
 
 #[cfg(test)]

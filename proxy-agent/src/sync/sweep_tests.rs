@@ -2,13 +2,17 @@
 
 use super::*;
 use bytemuck::Zeroable;
-use proxy_common::abi::{Addr, BackendId, Generation, NextHop, Port, Proto, ServiceId};
+use proxy_common::abi::{Addr, BackendId, Connection, Generation, NextHop, Port, Proto, ServiceId, Side};
 use std::cell::RefCell;
+use std::collections::HashSet;
 
 struct Memory {
     tables: RefCell<HashMap<MapName, HashMap<Tuple, Flow>>>,
+    connections: RefCell<HashMap<End, Connection>>,
     rooms: RefCell<[FlowRoom; 2]>,
     capacity: u32,
+    /// FLOW_FILTER: its halves as sets, and which is asked.
+    filter: RefCell<([HashSet<Tuple>; 2], usize)>,
 }
 
 impl Default for Memory {
@@ -16,7 +20,9 @@ impl Default for Memory {
         Self {
             tables: RefCell::default(),
             rooms: RefCell::new([FlowRoom { quota: 1 << 20, ..FlowRoom::zeroed() }; 2]),
+            connections: RefCell::default(),
             capacity: 1 << 20,
+            filter: RefCell::default(),
         }
     }
 }
@@ -30,6 +36,17 @@ impl Flows for Memory {
 
     fn remove(&self, table: MapName, keys: &[Tuple]) -> Result<(), MapError> {
         self.tables.borrow_mut().entry(table).or_default().retain(|key, _| !keys.contains(key));
+        Ok(())
+    }
+
+    fn walk_connections(&self, visit: &mut dyn FnMut(&[End], &[Connection])) -> Result<(), MapError> {
+        let connections = self.connections.borrow().clone();
+        connections.into_iter().for_each(|(client, connection)| visit(&[client], &[connection]));
+        Ok(())
+    }
+
+    fn remove_connections(&self, clients: &[End]) -> Result<(), MapError> {
+        self.connections.borrow_mut().retain(|client, _| !clients.contains(client));
         Ok(())
     }
 
@@ -52,6 +69,21 @@ impl Flows for Memory {
             room.spilled = 0;
         }
     }
+
+    fn clear_filter(&self) {
+        let (halves, asked) = &mut *self.filter.borrow_mut();
+        halves[1 - *asked].clear();
+    }
+
+    fn note_in_filter(&self, keys: &[Tuple]) {
+        let (halves, asked) = &mut *self.filter.borrow_mut();
+        halves[1 - *asked].extend(keys);
+    }
+
+    fn ask_other_filter(&self) {
+        let (_, asked) = &mut *self.filter.borrow_mut();
+        *asked = 1 - *asked;
+    }
 }
 
 impl Memory {
@@ -69,6 +101,22 @@ impl Memory {
         self.put(table, to.reversed(), key.reversed(), flags[1], seen[1]);
     }
 
+    /// A connection of client port `port`.
+    fn connect(&self, port: u16, flags: [FlowFlags; 2], seen: [u32; 2]) {
+        let end = |last| End::new(addr(last), Port::new(80));
+        let side = |index: usize| Side { flags: flags[index], seen: seen[index] };
+        let (service, backend, generation) = (ServiceId(1), BackendId(1), Generation(1));
+        let (frontend, target) = (end(1), end(2));
+        let connection = Connection { frontend, target, service, backend, generation, client: side(0), reply: side(1) };
+        self.connections.borrow_mut().insert(End::new(addr(9), Port::new(port)), connection);
+    }
+
+    /// Whether programs that ask for the client's key of port `port` look into the flow tables.
+    fn may_hold(&self, port: u16) -> bool {
+        let (halves, asked) = &*self.filter.borrow();
+        halves[*asked].contains(&tuple(port, 1, Proto::TCP))
+    }
+
     fn left(&self) -> usize {
         self.tables.borrow().values().map(HashMap::len).sum()
     }
@@ -78,8 +126,11 @@ impl Memory {
     }
 }
 
+const fn addr(last: u8) -> Addr {
+    Addr::v4_word(u32::from_ne_bytes([192, 0, 2, last]))
+}
+
 fn tuple(port: u16, to: u8, proto: Proto) -> Tuple {
-    let addr = |last: u8| Addr::v4_word(u32::from_ne_bytes([192, 0, 2, last]));
     Tuple::new(addr(9), Port::new(port), addr(to), Port::new(80), proto)
 }
 
@@ -93,11 +144,11 @@ fn pairs_go_together() {
     flows.pair(MapName::Flows, Proto::TCP, 2, [EST; 2], [0; 2]);
     flows.pair(MapName::FlowsAnySpill, Proto::UDP, 3, [NONE; 2], [0; 2]);
     flows.pair(MapName::FlowsAny, Proto::UDP, 4, [NONE, FlowFlags::ANSWERED], [0; 2]);
-    assert_eq!(flows.sweep(29_000), Swept { entries: [2; 4], expired: [0; 4], spilled: [false; 2] });
-    assert_eq!(flows.sweep(30_000), Swept { entries: [2, 2, 2, 0], expired: [0, 0, 0, 2], spilled: [false; 2] });
-    assert_eq!(flows.sweep(100_000), Swept { entries: [2, 2, 2, 0], expired: [0; 4], spilled: [false; 2] });
-    assert_eq!(flows.sweep(110_000), Swept { entries: [2, 0, 2, 0], expired: [0, 2, 0, 0], spilled: [false; 2] });
-    assert_eq!(flows.sweep(86_400_000), Swept { entries: [0; 4], expired: [2, 0, 2, 0], spilled: [false; 2] });
+    assert_eq!(flows.sweep(29_000), Swept { entries: [2; 4], expired: [0; 4], ..Swept::default() });
+    assert_eq!(flows.sweep(30_000), Swept { entries: [2, 2, 2, 0], expired: [0, 0, 0, 2], ..Swept::default() });
+    assert_eq!(flows.sweep(100_000), Swept { entries: [2, 2, 2, 0], expired: [0; 4], ..Swept::default() });
+    assert_eq!(flows.sweep(110_000), Swept { entries: [2, 0, 2, 0], expired: [0, 2, 0, 0], ..Swept::default() });
+    assert_eq!(flows.sweep(86_400_000), Swept { entries: [0; 4], expired: [2, 0, 2, 0], ..Swept::default() });
     assert_eq!(flows.left(), 0);
 }
 
@@ -216,4 +267,101 @@ fn where_places_are_few_a_datagram_that_was_answered_once_goes_soon() {
     flows.pair(MapName::FlowsAny, Proto::UDP, 5, [NONE, FlowFlags::ANSWERED], [0; 2]);
     assert_eq!(flows.sweep(6_000).expired, [0, 0, 8, 0]);
     assert_eq!(flows.left(), 2, "the one whose client spoke again stays");
+}
+
+#[test]
+fn connections_end_as_flows_do() {
+    let flows = Memory::default();
+    let (fin, answered) = (FlowFlags::FIN, FlowFlags::ANSWERED);
+    flows.connect(1, [NONE, answered], [0; 2]);
+    flows.connect(2, [EST.with(fin), answered.with(fin)], [0, 10_000]);
+    flows.connect(3, [EST.with(FlowFlags::RST), answered], [0; 2]);
+    flows.connect(4, [EST, answered], [0; 2]);
+    flows.count_embryonic(Class::Tcp, 1);
+    let ended = |now| {
+        let swept = flows.sweep(now);
+        (swept.ended, swept.connections, flows.room(Class::Tcp).embryonic)
+    };
+    assert_eq!(ended(9_000), (0, 4, 1));
+    assert_eq!(ended(10_000), (1, 3, 1), "reset");
+    assert_eq!(ended(60_000), (1, 2, 0), "not answered by its client");
+    assert_eq!(ended(70_000), (1, 1, 0), "ended by both, a minute after the later packet");
+    assert_eq!(ended(86_399_000), (0, 1, 0));
+    assert_eq!(ended(86_400_000), (1, 0, 0));
+}
+
+#[test]
+fn where_connections_fill_their_table_only_what_carries_nothing_goes_soon() {
+    let flows = Memory { capacity: 8, ..Memory::default() };
+    let closed = EST.with(FlowFlags::FIN);
+    (1..=5).for_each(|port| flows.connect(port, [EST, NONE], [0; 2]));
+    flows.connect(6, [closed; 2], [0; 2]);
+    assert_eq!(flows.sweep(6_000).ended, 0, "six of eight");
+    flows.connect(7, [closed; 2], [0; 2]);
+    assert_eq!(flows.sweep(6_000).ended, 2);
+    (6..=8).for_each(|port| flows.connect(port, [EST, NONE], [0; 2]));
+    (11..=14).for_each(|port| flows.pair(MapName::Flows, Proto::TCP, port, [EST, NONE], [0; 2]));
+    let swept = flows.sweep(3_600_000);
+    assert!(swept.expired[0] > 0, "the flow table makes room");
+    assert_eq!(swept.ended, 0, "a connection that is idle takes nobody's place: others have room among the flows");
+}
+
+#[test]
+fn a_connection_that_had_a_packet_during_the_sweep_stays() {
+    let flows = Memory::default();
+    flows.connect(1, [EST.with(FlowFlags::RST), NONE], [0; 2]);
+    let asked = std::cell::Cell::new(0);
+    // Twice for each class and once for all connections, before they are looked at again.
+    let clock = || {
+        if asked.replace(asked.get() + 1) == 4 {
+            flows.connect(1, [NONE; 2], [20_000; 2]);
+        }
+        20_000
+    };
+    let swept = sweep(&flows, &Timeouts::default(), clock).expect("memory does not fail");
+    assert_eq!((swept.ended, flows.connections.borrow().len()), (0, 1));
+}
+
+#[test]
+fn the_filter_forgets_what_is_gone_and_nothing_else() {
+    let flows = Memory::default();
+    let mut renewal = Renewal::default();
+    let mut step = || renewal.step(&flows).expect("memory does not fail");
+    let note = |port: u16| {
+        for half in &mut flows.filter.borrow_mut().0 {
+            half.insert(tuple(port, 1, Proto::TCP));
+        }
+    };
+    for port in [1, 2] {
+        note(port);
+    }
+    flows.pair(MapName::Flows, Proto::TCP, 1, [EST; 2], [0; 2]);
+    for turn in 1..=6 {
+        step();
+        assert!(flows.may_hold(1), "a flow that is there is found, after step {turn}");
+        assert_eq!(flows.may_hold(2), turn == 1, "one that is gone is forgotten once the other half is asked, at step {turn}");
+        if turn == 3 {
+            note(3);
+            flows.pair(MapName::Flows, Proto::TCP, 3, [EST; 2], [0; 2]);
+        }
+        assert_eq!(flows.may_hold(3), turn >= 3, "at step {turn}");
+    }
+}
+
+#[test]
+fn connections_count_among_what_is_embryonic() {
+    let flows = Memory::default();
+    (1..=200).for_each(|port| flows.connect(port, [NONE; 2], [0; 2]));
+    flows.count_embryonic(Class::Tcp, 200);
+    flows.sweep(1_000);
+    assert_eq!(flows.room(Class::Tcp).embryonic, 200);
+}
+
+#[test]
+fn a_table_of_connections_that_is_half_full_is_swept_often() {
+    let flows = Memory { capacity: 8, ..Memory::default() };
+    (1..=4).for_each(|port| flows.connect(port, [EST, NONE], [0; 2]));
+    assert_eq!(next_interval(&flows, &flows.sweep(0)), SWEEP_INTERVAL);
+    flows.connect(5, [EST, NONE], [0; 2]);
+    assert_eq!(next_interval(&flows, &flows.sweep(0)), BUSY_INTERVAL);
 }

@@ -12,6 +12,7 @@ pub const ROOMY: Capacity = Capacity {
     slots: 4096,
     descriptors: 512,
     source_ranges: 512,
+    connections: 0,
     flows: 0,
     flows_spill: 0,
     flows_any: 0,

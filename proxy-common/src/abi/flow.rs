@@ -1,6 +1,6 @@
-//! Flows: per-packet connections, two entries each, made and moved by the kernel's programs, expired by the agent.
+//! Flows that are no connections: two entries each, made and moved by the kernel's programs, expired by the agent.
 
-use super::{Addr, BackendId, Generation, ServiceId, Tuple};
+use super::{Addr, BackendId, Connection, End, Generation, ServiceId, Tuple};
 use bytemuck::{Pod, Zeroable};
 
 /// Value of the flow tables; the key is the [`Tuple`] as packets arrive with it. 104 bytes.
@@ -75,6 +75,15 @@ impl FlowFlags {
     /// The client has answered the reply; stands in the client's entry alone.
     pub const ESTABLISHED: Self = Self(1 << 6);
 
+    /// One side has begun to end the flow.
+    pub const CLOSING: Self = Self::FIN.with(Self::RST);
+
+    /// Whether a TCP flow is over: both sides have ended it, or one has aborted it.
+    #[inline(always)]
+    pub const fn are_over(client: Self, reply: Self) -> bool {
+        client.with(reply).has(Self::RST) || (client.has(Self::FIN) && reply.has(Self::FIN))
+    }
+
     /// Whether packets of the entry are redirected rather than passed on.
     #[inline(always)]
     pub const fn redirects(self) -> bool {
@@ -108,14 +117,14 @@ impl FlowFlags {
     }
 }
 
-/// Value of FLOW_ROOM, one for each class of flows: who may stand in its table. 64 bytes, so that no two share a cache line.
+/// Value of FLOW_ROOM, one for each class of flows: who may stand in its table, or be a connection. 64 bytes, so that no two share a cache line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct FlowRoom {
-    /// Flows in the table that are not established, in two's complement. Programs add and subtract; the agent puts right what
+    /// Flows in the table, and connections, that are not established, in two's complement. Programs add and subtract; the agent puts right what
     /// races between CPUs leave over.
     pub embryonic: u64,
-    /// How many of them the table takes; more go to the spill.
+    /// How many of them there may be; more go to the spill.
     pub quota: u32,
     /// When a flow last went to the spill: milliseconds of CLOCK_MONOTONIC_COARSE, never 0; 0 = the spill is empty, and nobody
     /// looks there.
@@ -138,7 +147,7 @@ impl FlowRoom {
     }
 }
 
-/// Value of SCRATCH, one per CPU: what a packet program works on beside its small stack. 272 bytes.
+/// Value of SCRATCH, one per CPU: what a packet program works on beside its small stack. 360 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct Scratch {
@@ -146,6 +155,10 @@ pub struct Scratch {
     pub to: Tuple,
     /// Where the packet goes, if not up the stack.
     pub hop: NextHop,
+    /// The client's end of a TCP packet's connection, if it belongs to one.
+    pub client: End,
+    /// A connection in the making.
+    pub connection: Connection,
     /// A flow entry in the making.
     pub flow: Flow,
     /// The reply's key.

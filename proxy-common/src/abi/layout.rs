@@ -1,10 +1,10 @@
 //! The layout of every type that kernel and user space share, asserted when it is compiled and listed when it is tested.
 
 use super::{
-    Addr, AddressFlags, Affinity, AffinityKey, Backend, BackendFlags, BackendId, BackendState, Bucket, Cidr, Config, Counter,
-    Descriptor, DeviceFlags, Flow, FlowFlags, FlowRoom, Frontend, FrontendKey, FrontendKind, Generation, Masquerade, NextHop,
-    PeerKey, PeerValue, Port, PortRange, ProgramState, Proto, RangeSet, Scratch, ServiceFlags, ServiceId, ServiceName,
-    ServiceWord, SlotRange, SocketState, Source, SourceRange, Tuple,
+    Addr, AddressFlags, Affinity, AffinityKey, Backend, BackendFlags, BackendId, BackendState, Bucket, Cidr, Config,
+    Connection, Counter, Descriptor, DeviceFlags, End, Flow, FlowFlags, FlowRoom, Frontend, FrontendKey, FrontendKind,
+    Generation, Masquerade, NextHop, PeerKey, PeerValue, Port, PortRange, ProgramState, Proto, RangeSet, Scratch, ServiceFlags,
+    ServiceId, ServiceName, ServiceWord, Side, SlotRange, SocketState, Source, SourceRange, Tuple,
 };
 
 macro_rules! sizes {
@@ -29,9 +29,11 @@ sizes! {
     Bucket: 8,
     Cidr: 36,
     Config: 464,
+    Connection: 68,
     Counter: 16,
     Descriptor: 36,
     DeviceFlags: 4,
+    End: 20,
     Flow: 104,
     FlowFlags: 4,
     FlowRoom: 64,
@@ -39,6 +41,7 @@ sizes! {
     FrontendKey: 20,
     FrontendKind: 4,
     Generation: 4,
+    Side: 8,
     Masquerade: 4,
     NextHop: 40,
     PeerKey: 32,
@@ -48,7 +51,7 @@ sizes! {
     ProgramState: 8,
     Proto: 1,
     RangeSet: 4,
-    Scratch: 272,
+    Scratch: 360,
     ServiceFlags: 4,
     ServiceId: 4,
     ServiceName: 196,

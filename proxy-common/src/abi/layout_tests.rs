@@ -3,7 +3,10 @@
 
 use super::*;
 use crate::abi::version::TRANSLATED_MARK;
-use crate::abi::{ABI_VERSION, Family, Hook, INTEREST_FRONTEND, INTEREST_LEN, INTEREST_NODE, PORT_RANGES, Reason};
+use crate::abi::{
+    ABI_VERSION, FLOW_FILTER_ASKED, FLOW_FILTER_LEN, Family, Hook, INTEREST_FRONTEND, INTEREST_LEN, INTEREST_NODE, PORT_RANGES,
+    Reason,
+};
 use std::fmt::Write as _;
 
 /// The hash of each version's listing. A layout that has changed gets a new version and a line of its own here.
@@ -17,6 +20,7 @@ const HASHES: &[(u32, u64)] = &[
     (8, 0x9458_b708_9f9c_f142),
     (9, 0x54ea_c6ac_33ca_d60f),
     (10, 0xa5a5_ab56_3b29_bf1a),
+    (11, 0x6fae_af6e_ae8f_0abf),
 ];
 
 macro_rules! fields {
@@ -54,17 +58,20 @@ fn listing() -> String {
         Backend { addr port flags generation }
         Bucket { tokens filled }
         Config { abi epoch netns cluster_cidrs ports port_count check_sockets icmp_per_second masquerade service_cidr_count service_cidrs primary }
+        Connection { frontend target service backend generation client reply }
         Counter { packets bytes }
         Descriptor { first room cluster local flags affinity sources }
+        End { addr port }
         Flow { to service backend generation flags seen checked hop }
         FlowRoom { embryonic quota spilled }
         Frontend { service kind }
         FrontendKey { addr port proto }
+        Side { flags seen }
         NextHop { gateway device epoch link family }
         PeerValue { addr port service backend generation }
         PortRange { first count }
         ProgramState { cursor draws }
-        Scratch { to hop flow reply victim victim_seen victim_port }
+        Scratch { to hop client connection flow reply victim victim_seen victim_port }
         ServiceName { proto }
         SlotRange { first count }
         SocketState { frontend backend_addr service backend generation backend_port }
@@ -102,6 +109,8 @@ fn values(out: &mut String) {
     writeln!(out, "{:?} {:?}", FrontendKind::CLUSTER_REST, bytemuck::bytes_of(&FrontendKey::rest_of(addr))).unwrap();
     writeln!(out, "{INTEREST_LEN} {} {PORT_RANGES} {TRANSLATED_MARK}", addr.interest()).unwrap();
     writeln!(out, "{INTEREST_FRONTEND} {INTEREST_NODE}").unwrap();
+    let key = Tuple::new(addr, port, Addr::ANY_V4, Port::new(80), Proto::TCP);
+    writeln!(out, "{FLOW_FILTER_LEN} {FLOW_FILTER_ASKED} {:?}", key.filter_place()).unwrap();
     Hook::ALL.iter().for_each(|hook| writeln!(out, "{}", hook.label()).unwrap());
     Reason::ALL.iter().for_each(|reason| writeln!(out, "{}", reason.label()).unwrap());
 }

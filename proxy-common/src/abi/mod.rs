@@ -7,6 +7,8 @@ mod addr;
 mod affinity;
 mod backend;
 mod config;
+mod connection;
+mod filter;
 mod flow;
 mod frontend;
 mod layout;
@@ -23,6 +25,8 @@ pub use addr::{
 pub use affinity::{Affinity, AffinityKey};
 pub use backend::{Backend, BackendFlags, BackendId, BackendState, Generation};
 pub use config::{Cidr, Config, Masquerade, PORT_RANGES, PortRange, SERVICE_CIDRS};
+pub use connection::{Connection, End, Side};
+pub use filter::{FLOW_FILTER_ASKED, FLOW_FILTER_LEN, FilterPlace};
 pub use flow::{Flow, FlowFlags, FlowRoom, NextHop, Scratch};
 pub use frontend::{Frontend, FrontendKey, FrontendKind};
 pub use node::{AddressFlags, Bucket, DeviceFlags, ProgramState};

@@ -1,8 +1,8 @@
 //! What a decision may ask: one trait, with a body over eBPF maps and one over plain memory.
 
 use crate::abi::{
-    Addr, AddressFlags, Affinity, AffinityKey, Backend, BackendId, BackendState, Config, Descriptor, DeviceFlags, Flow,
-    FlowRoom, Frontend, FrontendKey, NextHop, PeerKey, PeerValue, Proto, ServiceId, ServiceWord, Source, Tuple,
+    Addr, AddressFlags, Affinity, AffinityKey, Backend, BackendId, BackendState, Config, Connection, Descriptor, DeviceFlags,
+    End, Flow, FlowRoom, Frontend, FrontendKey, NextHop, PeerKey, PeerValue, Proto, ServiceId, ServiceWord, Source, Tuple,
 };
 
 /// The classes of flows. TCP has tables of its own, so that a storm of UDP evicts no connection.
@@ -72,6 +72,8 @@ pub trait Env {
     /// CONFIG.
     fn config(&self) -> Option<&Config>;
 
+    /// FLOW_FILTER: `false` if no flow entry has this key. `true` may be wrong.
+    fn may_hold(&self, key: &Tuple) -> bool;
     /// Looks for an entry of a flow table.
     fn find_flow(&mut self, table: FlowTable, key: &Tuple) -> Option<Self::Entry>;
     /// The entry that was found, to be read and changed in place.
@@ -82,13 +84,22 @@ pub trait Env {
         let entry = self.find_flow(table, key)?;
         Some(self.entry(entry))
     }
-    /// Adds a flow entry.
+    /// Adds a flow entry, once its key is noted in FLOW_FILTER.
     ///
     /// # Errors
     /// [`InsertError`]; an entry that is there stays as it is.
     fn insert_flow(&mut self, table: FlowTable, key: &Tuple, flow: &Flow) -> Result<(), InsertError>;
     /// Removes a flow entry, if it is there.
     fn remove_flow(&mut self, table: FlowTable, key: &Tuple);
+    /// CONNECTIONS: the one with this end of its client, to be read and its halves changed in place.
+    fn connection(&mut self, client: &End) -> Option<&mut Connection>;
+    /// Adds a connection.
+    ///
+    /// # Errors
+    /// [`InsertError`]; a connection that is there stays as it is.
+    fn insert_connection(&mut self, client: &End, connection: &Connection) -> Result<(), InsertError>;
+    /// Removes a connection, if it is there.
+    fn remove_connection(&mut self, client: &End);
     /// FLOW_ROOM.
     fn room(&self, class: Class) -> Option<&FlowRoom>;
     /// FLOW_ROOM: adds to the number of embryonic flows.

@@ -1,26 +1,27 @@
 //! Known flows: an established connection is never judged again; datagrams go on while their backend serves and what they dial is its
 //! service's.
 //!
-//! A flow has two entries, the client's and the reply's, each written by packets of its own direction alone. A live entry is
+//! A flow that is no connection has two entries, the client's and the reply's, each written by packets of its own direction alone. A live entry is
 //! never overwritten: entries are made with *no exist*, reply first. A flow that found no room in its table stands in the spill
 //! until its client answers the reply, and moves by insert first, delete second.
 
 use super::packet::{Place, Verdict};
 use super::select::serves;
-use super::{Class, Env, FlowTable, InsertError, frontend};
+use super::{Class, Env, FlowTable, InsertError, connection, frontend};
 use crate::abi::{Flow, FlowFlags, FlowRoom, FrontendKey, NextHop, Reason, Scratch, ServiceId, Tuple};
-use crate::packet::Parsed;
+use crate::packet::{Parsed, TcpFlags};
 
 /// How often a client's packets look whether the reply's entry is in place, in milliseconds: so long may replies go astray
 /// after an eviction.
 const CHECK_INTERVAL: u32 = 1_000;
 
-const CLOSING: FlowFlags = FlowFlags::FIN.with(FlowFlags::RST);
-
 /// The verdict on a packet of a known flow; `None` if there is no flow, or one that must start anew.
 #[inline(always)]
 pub fn follow<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, class: Class, scratch: &mut Scratch) -> Option<Verdict> {
-    let (found, table) = find(env, place, &parsed.tuple, class)?;
+    // The filter of the flow tables is cheaper to ask than CONNECTIONS.
+    let Some((found, table)) = find(env, place, &parsed.tuple, class) else {
+        return if class == Class::Tcp { connection::follow(env, place, parsed, scratch) } else { None };
+    };
     let now = env.now();
     let entry = env.entry(found);
     let was_answered = entry.flags.has(FlowFlags::ANSWERED);
@@ -61,6 +62,9 @@ fn accepts_another<E: Env>(env: &mut E, key: &Tuple, hit: &Hit, scratch: &mut Sc
 /// Finds the packet's entry. A flow may move from the spill to the table between two look-ups, so the table is asked again.
 #[inline(always)]
 fn find<E: Env>(env: &mut E, place: &Place, key: &Tuple, class: Class) -> Option<(E::Entry, FlowTable)> {
+    if !env.may_hold(key) {
+        return None;
+    }
     let found = find_in(env, place, key, class.table());
     if found.is_some() || !spills(env, class) {
         return found;
@@ -86,27 +90,40 @@ pub(super) fn has_other<E: Env>(env: &E, table: FlowTable) -> bool {
     table.is_spill() || spills(env, table.class())
 }
 
-/// Notes a packet in its entry. Memory that other CPUs read is written only if it changes.
+/// Notes a packet in its entry, and says whether it is time to look for the other one.
 #[inline(always)]
 fn touch(entry: &mut Flow, parsed: &Parsed, now: u32) -> bool {
-    if entry.seen != now {
-        entry.seen = now;
-    }
-    let mut flags = entry.flags.with(FlowFlags::ANSWERED);
-    if parsed.tcp.is_fin() {
-        flags = flags.with(FlowFlags::FIN);
-    }
-    if parsed.tcp.is_rst() {
-        flags = flags.with(FlowFlags::RST);
-    }
-    if entry.flags != flags {
-        entry.flags = flags;
-    }
+    note_packet(&mut entry.seen, &mut entry.flags, FlowFlags::ANSWERED.with(ends(parsed.tcp)), now);
     let check_due = now.wrapping_sub(entry.checked) >= CHECK_INTERVAL;
     if check_due {
         entry.checked = now;
     }
     check_due
+}
+
+/// Notes a packet's time, and what it says. Memory that other CPUs read is written only if it changes.
+#[inline(always)]
+pub(super) fn note_packet(seen: &mut u32, flags: &mut FlowFlags, says: FlowFlags, now: u32) {
+    if *seen != now {
+        *seen = now;
+    }
+    let said = flags.with(says);
+    if *flags != said {
+        *flags = said;
+    }
+}
+
+/// What a segment says of its sender's direction.
+#[inline(always)]
+pub(super) fn ends(tcp: TcpFlags) -> FlowFlags {
+    let mut flags = FlowFlags::default();
+    if tcp.is_fin() {
+        flags = flags.with(FlowFlags::FIN);
+    }
+    if tcp.is_rst() {
+        flags = flags.with(FlowFlags::RST);
+    }
+    flags
 }
 
 /// Whether a client's packet is more than the next one of an established connection.
@@ -165,7 +182,7 @@ fn continues<E: Env>(
         return false;
     }
     let (flags, own) = reply.unwrap_or((FlowFlags::default(), true));
-    own && !(opens && flags.with(scratch.flow.flags).any(CLOSING))
+    own && !(opens && flags.with(scratch.flow.flags).any(FlowFlags::CLOSING))
 }
 
 /// Whether what a packet dials is a frontend of this service.
@@ -192,7 +209,7 @@ fn reply_entry<E: Env>(env: &mut E, key: &Tuple, table: FlowTable, reply: &Tuple
 #[inline(always)]
 fn restore_reply<E: Env>(env: &mut E, key: &Tuple, table: FlowTable, scratch: &mut Scratch) {
     let client = scratch.flow.flags;
-    let mut flags = client.without(FlowFlags::FORWARD.with(FlowFlags::ESTABLISHED).with(CLOSING));
+    let mut flags = client.without(FlowFlags::FORWARD.with(FlowFlags::ESTABLISHED).with(FlowFlags::CLOSING));
     if !client.has(FlowFlags::ESTABLISHED) {
         flags = flags.without(FlowFlags::ANSWERED);
     }
@@ -277,7 +294,7 @@ fn renew_hop<E: Env>(env: &mut E, place: &Place, hit: &Hit, parsed: &Parsed, scr
 
 /// Removes a flow: the client's entry, and the reply's unless another flow has taken it.
 #[inline(always)]
-fn remove_own<E: Env>(env: &mut E, class: Class, key: &Tuple, reply: &Tuple) {
+pub(super) fn remove_own<E: Env>(env: &mut E, class: Class, key: &Tuple, reply: &Tuple) {
     remove_own_in(env, class.table(), key, reply);
     if spills(env, class) {
         remove_own_in(env, class.spill(), key, reply);
@@ -326,6 +343,6 @@ pub(super) fn is_over<E: Env>(env: &mut E, class: Class, reply: FlowFlags, clien
     }
     match flags {
         None => true,
-        Some(flags) => flags.with(reply).has(FlowFlags::RST) || (flags.has(FlowFlags::FIN) && reply.has(FlowFlags::FIN)),
+        Some(client) => FlowFlags::are_over(client, reply),
     }
 }

@@ -4,6 +4,7 @@
 //! them come in as arguments or through [`Env`]. Nothing here does IO or asks a clock.
 
 mod client;
+mod connection;
 mod env;
 mod flow;
 mod frontend;

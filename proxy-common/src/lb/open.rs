@@ -1,11 +1,11 @@
-//! New flows: a first packet to a frontend chooses a backend, takes a tuple towards it, and leaves two entries.
+//! New flows: a first packet to a frontend chooses a backend, and becomes a connection, or takes a tuple towards the backend and leaves two entries.
 
 use super::client::detects;
 use super::flow::has_other;
 use super::frontend::in_service_cidr;
 use super::packet::Place;
 use super::select::{Choice, Selected, select};
-use super::{Class, Client, Env, FlowTable, Identity, InsertError, frontend, snat};
+use super::{Class, Client, Env, FlowTable, Identity, InsertError, connection, frontend, snat};
 use crate::abi::{
     Addr, AddressFlags, FlowFlags, FlowRoom, FrontendKey, FrontendKind, INTEREST_NODE, Masquerade, NextHop, Reason, Scratch,
     ServiceFlags, Tuple,
@@ -54,9 +54,23 @@ fn try_choose<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, class: Class,
     if flags == FlowFlags::default() { Ok(()) } else { find_way(env, place, tuple, flags, scratch) }
 }
 
+/// Opens the flow that was chosen: as a connection if its client keeps its address and port, else in the flow tables.
+#[inline(always)]
+pub fn open<E: Env>(env: &mut E, tuple: &Tuple, class: Class, scratch: &mut Scratch) -> Reason {
+    let table = home(env, class);
+    let keeps_client = scratch.flow.flags == FlowFlags::default();
+    if table == FlowTable::Tcp && keeps_client && connection::open(env, tuple, scratch) {
+        return Reason::Opened;
+    }
+    match establish(env, tuple, table, scratch) {
+        Reason::FlowTableFull if !table.is_spill() => establish(env, tuple, table.other(), scratch),
+        reason => reason,
+    }
+}
+
 /// The table that takes a new flow: the class's own while it has room for embryonic ones, else the spill.
 #[inline(always)]
-pub fn home<E: Env>(env: &E, class: Class) -> FlowTable {
+fn home<E: Env>(env: &E, class: Class) -> FlowTable {
     if env.room(class).is_some_and(FlowRoom::takes) { class.table() } else { class.spill() }
 }
 
@@ -71,7 +85,7 @@ fn is_unallocated<E: Env>(env: &E, addr: &Addr) -> bool {
 ///
 /// A function of its own, with a stack of its own.
 #[inline(never)]
-pub fn establish<E: Env>(env: &mut E, tuple: &Tuple, table: FlowTable, scratch: &mut Scratch) -> Reason {
+fn establish<E: Env>(env: &mut E, tuple: &Tuple, table: FlowTable, scratch: &mut Scratch) -> Reason {
     match try_establish(env, tuple, table, scratch) {
         Ok(reason) | Err(reason) => reason,
     }
@@ -110,10 +124,15 @@ fn try_establish<E: Env>(env: &mut E, tuple: &Tuple, table: FlowTable, scratch: 
     Ok(reason)
 }
 
-/// Whether another CPU opened the same flow at the same time in the other table, and its choice stands. What stands in the
-/// class's own table wins; the other's client entry goes.
+/// Whether another CPU opened the same flow at the same time elsewhere, and its choice stands. A connection wins, then what
+/// stands in the class's own table; the other's client entry goes.
 #[inline(always)]
 fn yields<E: Env>(env: &mut E, table: FlowTable, tuple: &Tuple, scratch: &mut Scratch) -> bool {
+    if may_have_twin(table, scratch.flow.flags) && connection::adopt(env, tuple, scratch) {
+        env.remove_flow(table, tuple);
+        env.remove_flow(table, &scratch.reply);
+        return true;
+    }
     if !has_other(env, table) {
         return false;
     }
@@ -128,6 +147,13 @@ fn yields<E: Env>(env: &mut E, table: FlowTable, tuple: &Tuple, scratch: &mut Sc
     env.remove_flow(table, tuple);
     env.remove_flow(table, &scratch.reply);
     true
+}
+
+/// Whether another CPU may have made a connection of the packet. One that was chosen another kind of backend for is left to expire:
+/// nobody asks for it while the flow is there.
+#[inline(always)]
+fn may_have_twin(table: FlowTable, flags: FlowFlags) -> bool {
+    table.class() == Class::Tcp && !flags.any(FlowFlags::MASQUERADE.with(FlowFlags::FROM_NODE))
 }
 
 /// Another CPU opened the same flow at the same time: its choice stands, and what this one made goes, unless both chose alike
@@ -233,7 +259,7 @@ fn take_own_port<E: Env>(env: &mut E, table: FlowTable, scratch: &Scratch) -> Re
         result => result?,
     }
     // Only after the insert: of two CPUs that take the tuple in two tables, one at least sees the other.
-    if has_other(env, table) && !vacate(env, table.other(), scratch) {
+    if connection::holds_reply(env, table, scratch) || (has_other(env, table) && !vacate(env, table.other(), scratch)) {
         env.remove_flow(table, &scratch.reply);
         return Err(InsertError::Exists);
     }

@@ -1,9 +1,9 @@
 //! The verdict on a packet: a known flow, or a frontend, or not ours.
 //!
-//! The decision changes flow tables but never the packet; [`Verdict`] says what shall become of it.
+//! The decision changes connections and flow tables but never the packet; [`Verdict`] says what shall become of it.
 
 use super::frontend::in_service_cidr;
-use super::open::{choose, establish, home};
+use super::open::{choose, open};
 use super::{Class, Env, flow};
 use crate::abi::{Addr, DeviceFlags, Disposition, FlowFlags, Hook, NextHop, Reason, Scratch, Tuple};
 use crate::packet::Parsed;
@@ -65,7 +65,7 @@ pub struct Verdict {
     pub path: Path,
 }
 
-/// Decides on a packet. Flow entries are made, moved and marked; the packet is not touched.
+/// Decides on a packet. Connections and flow entries are made, moved and marked; the packet is not touched.
 #[inline(always)]
 pub fn decide<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, scratch: &mut Scratch) -> Verdict {
     if !place.concerns(env, &parsed.tuple) {
@@ -83,11 +83,7 @@ pub fn decide<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, scratch: &mut
         if parsed.hop_limit <= 1 && scratch.flow.flags.with(FlowFlags::FORWARD).redirects() {
             return place.refuse(Reason::HopLimit);
         }
-        let table = home(env, class);
-        reason = establish(env, &parsed.tuple, table, scratch);
-        if reason == Reason::FlowTableFull && !table.is_spill() {
-            reason = establish(env, &parsed.tuple, table.other(), scratch);
-        }
+        reason = open(env, &parsed.tuple, class, scratch);
     }
     if reason.disposition() != Disposition::Translate {
         return place.refuse(reason);

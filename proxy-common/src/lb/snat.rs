@@ -1,8 +1,8 @@
-//! Source ports: a tuple towards a backend that no other flow holds.
+//! Source ports: a tuple towards a backend that no other flow and no connection holds.
 
 use super::flow::{has_other, is_over, remove_pair};
 use super::select::scale;
-use super::{Env, FlowTable, InsertError, Step};
+use super::{Env, FlowTable, InsertError, Step, connection};
 use crate::abi::{Config, Port, Reason, Scratch};
 
 /// How many ports are tried: half at random, which finds one at once while there are many, half onward from a cursor, which
@@ -67,7 +67,10 @@ fn attempt<E: Env>(env: &mut E, table: FlowTable, scratch: &mut Scratch, uniform
     scratch.to.reverse_into(&mut scratch.reply);
     match env.insert_flow(table, &scratch.reply, &scratch.flow) {
         // Only after the insert: of two CPUs that take the port in two tables, one at least sees the other.
-        Ok(()) if has_other(env, table) && note_holder(env, table.other(), scratch) => {
+        Ok(())
+            if connection::holds_reply(env, table, scratch)
+                || (has_other(env, table) && note_holder(env, table.other(), scratch)) =>
+        {
             env.remove_flow(table, &scratch.reply);
             Outcome::InUse
         }
@@ -89,6 +92,10 @@ fn replace_victim<E: Env>(env: &mut E, table: FlowTable, scratch: &mut Scratch) 
     scratch.to.reverse_into(&mut scratch.reply);
     remove_pair(env, table.class(), &scratch.victim, &scratch.reply);
     match env.insert_flow(table, &scratch.reply, &scratch.flow) {
+        Ok(()) if connection::holds_reply(env, table, scratch) => {
+            env.remove_flow(table, &scratch.reply);
+            Err(Reason::PortsExhausted)
+        }
         Ok(()) => Ok(()),
         Err(InsertError::Exists) => Err(Reason::PortsExhausted),
         Err(InsertError::Full) => Err(Reason::FlowTableFull),

@@ -2,10 +2,10 @@
 
 use super::route::{Route, stays_on_link};
 use crate::abi::{
-    Addr, AddressFlags, Affinity, AffinityKey, Backend, BackendFlags, BackendId, BackendState, Cidr, Config, Descriptor,
-    DeviceFlags, Flow, FlowRoom, Frontend, FrontendKey, Generation, INTEREST_FRONTEND, INTEREST_NODE, Masquerade, NextHop,
-    PORT_RANGES, PeerKey, PeerValue, PortRange, Proto, RangeSet, SERVICE_CIDRS, ServiceFlags, ServiceId, ServiceWord,
-    SlotRange, Source, SourceRange, Tuple,
+    Addr, AddressFlags, Affinity, AffinityKey, Backend, BackendFlags, BackendId, BackendState, Cidr, Config, Connection,
+    Descriptor, DeviceFlags, End, Flow, FlowRoom, Frontend, FrontendKey, Generation, INTEREST_FRONTEND, INTEREST_NODE,
+    Masquerade, NextHop, PORT_RANGES, PeerKey, PeerValue, PortRange, Proto, RangeSet, SERVICE_CIDRS, ServiceFlags, ServiceId,
+    ServiceWord, SlotRange, Source, SourceRange, Tuple,
 };
 use crate::lb::{Class, Env, FlowTable, InsertError, Step, seeded};
 use std::collections::{HashMap, HashSet};
@@ -39,12 +39,18 @@ pub struct Memory {
     pub config: Config,
     /// The flow tables.
     pub flows: HashMap<(FlowTable, Tuple), Flow>,
+    /// CONNECTIONS.
+    pub connections: HashMap<End, Connection>,
+    /// How many connections there may be.
+    pub places: usize,
     /// How many entries a flow table takes: one of a class, and its spill.
     pub capacity: [usize; 2],
     /// FLOW_ROOM.
     pub rooms: [FlowRoom; 2],
-    /// Entries that another CPU makes just before this one would.
+    /// Entries that another CPU makes just before this one makes the same, or a connection of an end in their keys.
     pub races: HashMap<(FlowTable, Tuple), Flow>,
+    /// Connections that another CPU makes just before this one makes an entry for the same client's end.
+    pub rivals: HashMap<End, Connection>,
     /// Entries of other tables that another CPU makes just before this one makes the entry they are named for.
     pub meanwhile: HashMap<(FlowTable, Tuple), (FlowTable, Flow)>,
     /// UDP_PEERS.
@@ -66,7 +72,7 @@ pub struct Memory {
     /// Ports of this node's listening sockets.
     pub sockets: HashSet<(Proto, u16)>,
     /// SERVICE_COUNTERS.
-    pub connections: HashMap<ServiceId, u64>,
+    pub opened: HashMap<ServiceId, u64>,
 }
 
 impl Default for Memory {
@@ -99,9 +105,12 @@ impl Default for Memory {
                 zero: 0,
             },
             flows: HashMap::new(),
+            connections: HashMap::new(),
+            places: usize::MAX,
             capacity: [usize::MAX; 2],
             rooms: [FlowRoom { quota: 1 << 20, ..bytemuck::Zeroable::zeroed() }; 2],
             races: HashMap::new(),
+            rivals: HashMap::new(),
             meanwhile: HashMap::new(),
             peers: HashMap::new(),
             affinity: HashMap::new(),
@@ -112,7 +121,7 @@ impl Default for Memory {
             routes: Vec::new(),
             route_queries: 0,
             sockets: HashSet::new(),
-            connections: HashMap::new(),
+            opened: HashMap::new(),
         }
     }
 }
@@ -242,6 +251,11 @@ impl Env for Memory {
         Some(&self.config)
     }
 
+    fn may_hold(&self, key: &Tuple) -> bool {
+        let mut tables = [FlowTable::Tcp, FlowTable::TcpSpill, FlowTable::Any, FlowTable::AnySpill].into_iter();
+        tables.any(|table| self.flows.contains_key(&(table, *key)))
+    }
+
     fn find_flow(&mut self, table: FlowTable, key: &Tuple) -> Option<Self::Entry> {
         self.flows.contains_key(&(table, *key)).then_some((table, *key))
     }
@@ -251,6 +265,7 @@ impl Env for Memory {
     }
 
     fn insert_flow(&mut self, table: FlowTable, key: &Tuple, flow: &Flow) -> Result<(), InsertError> {
+        self.connections.extend(self.rivals.remove_entry(&key.source()));
         let key = (table, *key);
         if let Some(faster) = self.races.remove(&key) {
             self.flows.insert(key, faster);
@@ -271,6 +286,28 @@ impl Env for Memory {
 
     fn remove_flow(&mut self, table: FlowTable, key: &Tuple) {
         self.flows.remove(&(table, *key));
+    }
+
+    fn connection(&mut self, client: &End) -> Option<&mut Connection> {
+        self.connections.get_mut(client)
+    }
+
+    fn insert_connection(&mut self, client: &End, connection: &Connection) -> Result<(), InsertError> {
+        let of_client = |key: &Tuple| [key.source(), key.destination()].contains(client);
+        self.flows.extend(self.races.extract_if(|(_, key), _| of_client(key)));
+        self.connections.extend(self.rivals.remove_entry(client));
+        if self.connections.contains_key(client) {
+            return Err(InsertError::Exists);
+        }
+        if self.connections.len() >= self.places {
+            return Err(InsertError::Full);
+        }
+        self.connections.insert(*client, *connection);
+        Ok(())
+    }
+
+    fn remove_connection(&mut self, client: &End) {
+        self.connections.remove(client);
     }
 
     fn room(&self, class: Class) -> Option<&FlowRoom> {
@@ -331,7 +368,7 @@ impl Env for Memory {
     }
 
     fn count_connection(&mut self, service: ServiceId) {
-        *self.connections.entry(service).or_default() += 1;
+        *self.opened.entry(service).or_default() += 1;
     }
 
     fn repeat<S: Step>(&mut self, times: u32, step: &mut S) {

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use aya::Ebpf;
 use proxy_agent::attach::bpffs;
 use proxy_agent::maps::{Capacity, Flows, KernelFlows, KernelMaps, LoadOptions, MapName, NodeMaps, load};
+use proxy_agent::sync::Renewal;
 use proxy_agent::sync::Sync;
 use proxy_agent::table::{Change, WantedBackend, WantedService};
 use proxy_common::abi::{
@@ -105,6 +106,11 @@ impl Node {
             flows.walk(table, &mut |found, _| keys.extend_from_slice(found))?;
             flows.remove(table, &keys)?;
         }
+        let mut clients = Vec::new();
+        flows.walk_connections(&mut |found, _| clients.extend_from_slice(found))?;
+        flows.remove_connections(&clients)?;
+        let mut renewal = Renewal::default();
+        (0..4).try_for_each(|_| renewal.step(&flows))?;
         flows.count_embryonic(Class::Tcp, flows.room(Class::Tcp).embryonic.cast_signed().wrapping_neg());
         Ok(())
     }

@@ -7,15 +7,18 @@ use std::net::{TcpListener, UdpSocket};
 use anyhow::{Context, Result, ensure};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
-use proxy_agent::maps::NodeMaps;
-use proxy_common::abi::{Cidr, DeviceFlags, Hook, Masquerade, ProgramState, Proto, Reason, SERVICE_CIDRS};
+use proxy_agent::maps::{KernelFlows, NodeMaps};
+use proxy_agent::sync::Renewal;
+use proxy_common::abi::{
+    Cidr, DeviceFlags, FLOW_FILTER_ASKED, FlowFlags, Hook, Masquerade, ProgramState, Proto, Reason, SERVICE_CIDRS,
+};
 use proxy_common::lb::{Class, FlowTable};
 use proxy_common::testing::Memory;
 use sluice_tests::{Family, Rig};
 
 use super::dice::Dice;
 use super::frames::{Arrival, Talk};
-use super::kernel::{Checksums, Kernel};
+use super::kernel::{Checksums, Kernel, PLACES};
 use super::native::{self, Insight, Program};
 use super::node::{Node, at};
 use super::tables::Tables;
@@ -30,6 +33,7 @@ const PACKETS_PER_CHANGE: usize = 300;
 /// How often the settings change while one hook gets its packets: a short run must meet all of them, too.
 const SETTINGS: u64 = 30;
 const PACKETS_PER_EVICTION: usize = 40;
+const PACKETS_PER_RENEWAL: usize = 500;
 /// So many that no test reaches the limit.
 const ICMP_PER_SECOND: u32 = 4_000_000;
 /// Ports of this node's own sockets; some of them lie in the ranges for translated sources.
@@ -50,6 +54,10 @@ struct Run {
     native: Memory,
     tables: Tables,
     node: NodeMaps,
+    flows: KernelFlows,
+    renewal: Renewal,
+    /// Whether CONNECTIONS was full at some time.
+    crowded: bool,
     talk: Talk,
     family: Family,
     dice: Dice,
@@ -100,9 +108,26 @@ impl Run {
         let (counters, packets, met) = (HashMap::new(), HashMap::new(), HashSet::new());
         let goal = if checksums == Checksums::None { PACKETS } else { COMPLETE };
         let talk = Talk::new(family, node.devices);
-        let (devices, node) = (node.flags.clone(), node_maps);
-        let mut run =
-            Self { kernel, native, tables, node, talk, family, dice, devices, counters, packets, met, goal, checksums };
+        native.places = PLACES as usize;
+        let (devices, node, flows) = (node.flags.clone(), node_maps, kernel.agents_flows()?);
+        let mut run = Self {
+            kernel,
+            native,
+            tables,
+            node,
+            flows,
+            renewal: Renewal::default(),
+            crowded: false,
+            talk,
+            family,
+            dice,
+            devices,
+            counters,
+            packets,
+            met,
+            goal,
+            checksums,
+        };
         run.change_settings()?;
         run.tables.copy_to(&mut run.native)?;
         Ok(run)
@@ -118,6 +143,10 @@ impl Run {
         }
         if turn.is_multiple_of(PACKETS_PER_EVICTION) {
             self.evict()?;
+        }
+        if turn.is_multiple_of(PACKETS_PER_RENEWAL) {
+            // Programs must find every flow before, between and after.
+            self.renewal.step(&self.flows)?;
         }
         let arrival = self.talk.next(self.tables.services(), &mut self.dice);
         self.pass(&arrival).with_context(|| format!("{arrival:x?}"))
@@ -149,6 +178,7 @@ impl Run {
         (*packets, *bytes) = (*packets + 1, *bytes + frame.len() as u64);
         *self.packets.entry(*program).or_default() += 1;
         self.met.insert((*program, insight.reason));
+        self.crowded |= self.native.connections.len() == self.native.places;
         self.learn(&insight);
         Ok(())
     }
@@ -166,14 +196,20 @@ impl Run {
         let Some(parsed) = insight.parsed else { return };
         let class = Class::of(parsed.tuple.proto);
         let entry = |table| self.native.flows.get(&(table, parsed.tuple));
-        if let Some(flow) = entry(class.table()).or_else(|| entry(class.spill())) {
-            self.talk.learn(parsed.tuple, insight.scratch.to.reversed(), flow.flags);
+        let flow = entry(class.table()).or_else(|| entry(class.spill()));
+        let connection = self.native.connections.get(&parsed.tuple.source()).filter(|_| class == Class::Tcp);
+        if let Some(flags) = flow.map(|flow| flow.flags).or(connection.map(|_| FlowFlags::FORWARD)) {
+            self.talk.learn(parsed.tuple, insight.scratch.to.reversed(), flags);
         }
     }
 
     /// Takes an entry out of both bodies' tables.
     fn evict(&mut self) -> Result<()> {
         let Some(tuple) = self.talk.any_tuple(&mut self.dice) else { return Ok(()) };
+        let client = tuple.source();
+        if self.native.connections.remove(&client).is_some() {
+            self.kernel.end(&client).context("a connection that only the native body has")?;
+        }
         for table in TABLES {
             if self.native.flows.remove(&(table, tuple)).is_some() {
                 self.kernel.evict(table, &tuple).context("an entry that only the native body has")?;
@@ -224,7 +260,21 @@ impl Run {
         Ok(self.node.set_devices(&self.native.devices)?)
     }
 
-    fn finish(&self) -> Result<()> {
+    /// Renewed while no packet comes, the filter has the bits of the keys that are there, and no other.
+    fn filter_is_exact(&mut self) -> Result<()> {
+        for _ in 0..4 {
+            self.renewal.step(&self.flows)?;
+        }
+        let mut wanted = vec![0_u32; FLOW_FILTER_ASKED];
+        for (_, key) in self.native.flows.keys() {
+            let place = key.filter_place();
+            wanted[place.index] |= place.in_half(0) as u32;
+        }
+        ensure!(self.kernel.filter()? == wanted, "the filter holds other keys than the flow tables");
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<()> {
         ensure!(self.counters == self.kernel.counters()?, "counters: {:?}, {:?}", self.counters, self.kernel.counters()?);
         let flows = self.kernel.all_flows()?;
         for (key, flow) in &self.native.flows {
@@ -235,10 +285,21 @@ impl Run {
             ensure!(native.embryonic == loaded.embryonic, "embryonic flows: native {native:?}, loaded {loaded:?}");
         }
         ensure!(flows.len() == self.native.flows.len(), "{} flow entries, {}", flows.len(), self.native.flows.len());
+        let connections = self.kernel.all_connections()?;
+        for (client, native) in &self.native.connections {
+            ensure!(
+                connections.get(client) == Some(native),
+                "{client:?}: native {native:?}, loaded {:?}",
+                connections.get(client)
+            );
+        }
+        ensure!(connections.len() == self.native.connections.len(), "{} connections", connections.len());
+        self.filter_is_exact()?;
         self.same_affinity()?;
         let mut counters: Vec<_> = self.counters.iter().collect();
         counters.sort_unstable();
-        println!("{:?}: {:?}, {} flow entries", self.family, self.packets, flows.len());
+        let (flows, connections) = (flows.len(), connections.len());
+        println!("{:?}: {:?}, {flows} flow entries, {connections} connections", self.family, self.packets);
         counters.iter().for_each(|((hook, reason), (packets, _))| println!("{} {}: {packets}", hook.label(), reason.label()));
         if self.checksums == Checksums::None { self.has_met_everything() } else { Ok(()) }
     }
@@ -277,6 +338,7 @@ impl Run {
         });
         let missing: Vec<_> = wanted.filter(|key| !self.met.contains(key)).collect();
         ensure!(missing.is_empty(), "never met: {missing:?}");
+        ensure!(self.crowded, "connections always found a place");
         Ok(())
     }
 }

@@ -11,14 +11,18 @@ use aya::maps::{Array, HashMap as Map, MapData, PerCpuArray};
 use aya::programs::{Program as Loaded, TestRun, TestRunOptions, TestRunResult};
 use nix::time::{ClockId, clock_gettime};
 use proxy_agent::attach::bpffs;
-use proxy_agent::maps::{Capacity, KernelMaps, LoadOptions, NodeMaps, Reader, load};
-use proxy_common::abi::{Affinity, AffinityKey, Flow, FlowRoom, Hook, ProgramState, Reason, Tuple};
+use proxy_agent::maps::{Capacity, KernelFlows, KernelMaps, LoadOptions, NodeMaps, Reader, load};
+use proxy_common::abi::{
+    Affinity, AffinityKey, Connection, End, FLOW_FILTER_ASKED, FLOW_FILTER_LEN, Flow, FlowRoom, Hook, ProgramState, Reason,
+    Tuple,
+};
 use proxy_common::lb::{Class, FlowTable};
 
 use super::complete;
 use super::native::{Outcome, Program};
 
 type Flows = Map<MapData, [u8; size_of::<Tuple>()], [u8; size_of::<Flow>()]>;
+type Connections = Map<MapData, [u8; size_of::<End>()], [u8; size_of::<Connection>()]>;
 type Clients = Map<MapData, [u8; size_of::<AffinityKey>()], [u8; size_of::<Affinity>()]>;
 
 /// The loaded programs and the tables that they write.
@@ -26,6 +30,8 @@ pub struct Kernel {
     object: Ebpf,
     pins: PathBuf,
     flows: HashMap<FlowTable, Flows>,
+    connections: Connections,
+    filter: Array<MapData, [u64; FLOW_FILTER_LEN]>,
     rooms: Array<MapData, [u64; size_of::<FlowRoom>() / 8]>,
     clients: Clients,
     states: PerCpuArray<MapData, [u32; size_of::<ProgramState>() / 4]>,
@@ -60,6 +66,9 @@ const TABLES: [(FlowTable, &str); 4] = [
     (FlowTable::AnySpill, "FLOWS_ANY_SPILL"),
 ];
 
+/// Places for connections: so few that many find none.
+pub const PLACES: u32 = 16;
+
 const CAPACITY: Capacity = Capacity {
     services: 64,
     frontends: 256,
@@ -67,6 +76,7 @@ const CAPACITY: Capacity = Capacity {
     slots: 1 << 18,
     descriptors: 256,
     source_ranges: 256,
+    connections: PLACES,
     flows: 1 << 17,
     flows_spill: 1 << 17,
     flows_any: 1 << 17,
@@ -96,15 +106,23 @@ impl Kernel {
             let map = object.take_map(name).with_context(|| format!("no map {name}"))?;
             flows.insert(table, Map::try_from(map)?);
         }
+        let connections = Map::try_from(object.take_map("CONNECTIONS").context("no map CONNECTIONS")?)?;
+        let filter = Array::try_from(object.take_map("FLOW_FILTER").context("no map FLOW_FILTER")?)?;
         let rooms = Array::try_from(object.take_map("FLOW_ROOM").context("no map FLOW_ROOM")?)?;
         let clients = Map::try_from(object.take_map("AFFINITY").context("no map AFFINITY")?)?;
         let states = PerCpuArray::try_from(object.take_map("PROGRAM_STATE").context("no map PROGRAM_STATE")?)?;
-        Ok((Self { object, pins: pins.to_owned(), flows, rooms, clients, states, out: vec![0; 1024], checksums }, tables))
+        let (pins, out) = (pins.to_owned(), vec![0; 1024]);
+        Ok((Self { object, pins, flows, connections, filter, rooms, clients, states, out, checksums }, tables))
     }
 
     /// The tables of the node.
     pub fn node_maps(&self) -> Result<NodeMaps> {
         Ok(NodeMaps::open(&self.pins)?)
+    }
+
+    /// The flow tables as the agent has them.
+    pub fn agents_flows(&self) -> Result<KernelFlows> {
+        Ok(KernelFlows::open(&self.pins)?)
     }
 
     /// Runs a program on a frame that arrived from device `received` at device `device`.
@@ -143,10 +161,16 @@ impl Kernel {
     pub fn clock_of(&self, ran: &Ran, key: Option<&Tuple>) -> Result<u32> {
         let (before, after) = ran.between;
         let Some(key) = key.filter(|_| before != after) else { return Ok(after) };
+        let is_of_run = |seen: &u32| seen.wrapping_sub(before) <= after.wrapping_sub(before);
+        let client = self.connection(&key.source())?.map(|held| held.client.seen);
+        let reply = self.connection(&key.destination())?.map(|held| held.reply.seen);
+        if let Some(seen) = client.into_iter().chain(reply).find(is_of_run) {
+            return Ok(seen);
+        }
         let class = Class::of(key.proto);
         for table in [class.table(), class.spill()] {
             if let Some(flow) = self.flow(table, key)?
-                && flow.seen.wrapping_sub(before) <= after.wrapping_sub(before)
+                && is_of_run(&flow.seen)
             {
                 return Ok(flow.seen);
             }
@@ -160,6 +184,33 @@ impl Kernel {
             Err(aya::maps::MapError::KeyNotFound) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn connection(&self, client: &End) -> Result<Option<Connection>> {
+        match self.connections.get(&bytemuck::cast(*client), 0) {
+            Ok(bytes) => Ok(Some(bytemuck::cast(bytes))),
+            Err(aya::maps::MapError::KeyNotFound) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes a connection out, as the agent does.
+    pub fn end(&mut self, client: &End) -> Result<()> {
+        Ok(self.connections.remove(&bytemuck::cast(*client))?)
+    }
+
+    /// All connections.
+    pub fn all_connections(&self) -> Result<HashMap<End, Connection>> {
+        let cast =
+            |entry: Result<(_, _), aya::maps::MapError>| entry.map(|(key, value)| (bytemuck::cast(key), bytemuck::cast(value)));
+        Ok(self.connections.iter().map(cast).collect::<Result<_, _>>()?)
+    }
+
+    /// The bits of FLOW_FILTER's half that is asked.
+    pub fn filter(&self) -> Result<Vec<u32>> {
+        let words = self.filter.get(&0, 0)?;
+        let low = u64::from(u32::BITS) * words[FLOW_FILTER_ASKED];
+        Ok(words[..FLOW_FILTER_ASKED].iter().map(|word| (word >> low) as u32).collect())
     }
 
     /// How many embryonic flows the tables take from here on.

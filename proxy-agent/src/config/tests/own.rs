@@ -22,11 +22,9 @@ fn every_field_is_acted_on() {
     assert_eq!(config.masquerade_ports, [61_000..=61_999]);
     let timeouts = Timeouts { established: 7_200_000, answered: 60_000, ..Timeouts::default() };
     assert_eq!(config.flow_timeouts, timeouts);
-    assert_eq!((config.capacity.flows, config.capacity.flows_spill), (1_000_000, 500_000));
-    assert_eq!(
-        Capacity { flows: 0, flows_spill: 0, ..config.capacity },
-        Capacity { flows: 0, flows_spill: 0, ..Capacity::for_this_machine() }
-    );
+    let Capacity { connections, flows, flows_spill, .. } = config.capacity;
+    assert_eq!((connections, flows, flows_spill), (500_000, 1_000_000, 500_000));
+    assert_eq!(config.capacity, Capacity { connections, flows, flows_spill, ..Capacity::for_this_machine() });
     assert_eq!(config.service_cidrs, ["10.96.0.0/16".parse().unwrap()]);
     assert_eq!(config.node_port_addresses, NodePortAddresses::Primary, "no kube-proxy configuration: our defaults (S39)");
 }

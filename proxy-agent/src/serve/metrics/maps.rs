@@ -1,7 +1,7 @@
 //! Metrics that are read out of the maps when somebody scrapes.
 
 use super::forecast::Trend;
-use crate::maps::{FLOW_TABLES, MapName, Reader, TableUse};
+use crate::maps::{MapName, Reader, TableUse};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec, Opts};
@@ -77,7 +77,10 @@ impl Families {
                 Opts::new("sluice_map_full_seconds", "Time until a map is full at the pace of the last hour"),
                 &["map"],
             )?,
-            flows: IntGaugeVec::new(Opts::new("sluice_flows", "Entries of flows; a flow has two"), &["map"])?,
+            flows: IntGaugeVec::new(
+                Opts::new("sluice_flows", "Entries of flows; a flow has two, in CONNECTIONS one"),
+                &["map"],
+            )?,
         })
     }
 
@@ -101,7 +104,7 @@ impl Families {
             self.capacity.with_label_values(&[map]).set(i64::from(table.capacity));
             let left = trends.entry(table.map).or_default().seconds_left(now, table.used, table.capacity);
             self.full.with_label_values(&[map]).set(left);
-            if FLOW_TABLES.contains(&table.map) {
+            if table.map.holds_flows() {
                 self.flows.with_label_values(&[map]).set(i64::from(table.used));
             }
         }

@@ -21,6 +21,7 @@ pub const ROOMY: Capacity = Capacity {
     slots: 1 << 16,
     descriptors: 64,
     source_ranges: 128,
+    connections: 0,
     flows: 0,
     flows_spill: 0,
     flows_any: 0,

@@ -133,5 +133,5 @@ fn without_a_route_there_is_no_flow() {
     let mut world = World::tcp(Family::V4, REMOTE);
     world.env.routes.clear();
     assert_eq!(world.send(&INGRESS, CLIENT, NODE_PORT, SYN), (Reason::NoRoute, Path::Drop));
-    assert_eq!((world.env.flows.len(), world.connections()), (0, 0));
+    assert_eq!((world.env.flows.len(), world.opened()), (0, 0));
 }

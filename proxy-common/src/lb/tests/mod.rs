@@ -1,6 +1,7 @@
 //! The rules of flows, places, masquerade, source ports and sockets, each against tables in memory.
 
 mod affinity;
+mod connections;
 mod flows;
 mod masquerade;
 mod places;

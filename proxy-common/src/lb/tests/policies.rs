@@ -246,7 +246,7 @@ fn s28_a_datagram_that_an_edge_drops_is_left_alone_and_the_next_is_judged_anew()
         world.env.set_sets(SERVICE, &[BackendId(1)], &[], INTERNAL);
         let (addr, port) = (at(family, CLUSTER.0, CLUSTER.1), Port::new(CLUSTER.2));
         assert_eq!(send(&mut world.env, OTHER, addr, port), Sent::Untouched);
-        assert_eq!((world.env.peers.len(), world.connections()), (0, 0));
+        assert_eq!((world.env.peers.len(), world.opened()), (0, 0));
         world.env.set_sets(SERVICE, &[BackendId(1)], &[BackendId(1)], INTERNAL);
         assert!(matches!(send(&mut world.env, OTHER, addr, port), Sent::To(_, _, Reason::Opened)));
     }

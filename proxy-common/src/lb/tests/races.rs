@@ -10,11 +10,11 @@ const REMOTE: End = (2, 1, 8080);
 /// A flow to `dst` as another CPU makes it while this one chooses `own`: the client's entry, and what the loser's packet meets.
 fn lose(own: End, winner: End, frontend: End, place: &Place) -> (World, Flow, (Reason, Path)) {
     let family = FAMILIES[0];
-    let mut other = World::tcp(family, winner);
+    let mut other = World::without_connections(family, winner);
     other.send(&INGRESS, CLIENT, frontend, SYN);
     let client = other.tuple(CLIENT, frontend);
     let entry = other.entry(&client).expect("the winner's entry");
-    let mut world = World::tcp(family, own);
+    let mut world = World::without_connections(family, own);
     world.env.races.insert((world.table(), client), entry);
     let verdict = world.send(place, CLIENT, frontend, SYN);
     (world, entry, verdict)
@@ -25,7 +25,7 @@ fn the_loser_sends_its_packet_where_the_winner_did() {
     let (world, winner, verdict) = lose(LOCAL, (1, 7, 8080), CLUSTER, &INGRESS);
     assert_eq!(verdict, (Reason::Opened, Path::Stack));
     assert_eq!(world.to(), winner.to);
-    assert_eq!(world.connections(), 0, "the winner counts it");
+    assert_eq!(world.opened(), 0, "the winner counts it");
     assert_eq!(world.entry(&world.tuple(LOCAL, CLIENT)), None, "the loser's reply entry goes");
 }
 
@@ -46,9 +46,9 @@ fn at_xdp_the_loser_leaves_to_tc_what_it_cannot_send_the_winners_way() {
 
 #[test]
 fn a_reply_entry_made_meanwhile_is_never_overwritten() {
-    let mut world = World::tcp(FAMILIES[1], LOCAL);
+    let mut world = World::without_connections(FAMILIES[1], LOCAL);
     let reply = world.tuple(LOCAL, CLIENT);
-    let mut other = World::tcp(FAMILIES[1], LOCAL);
+    let mut other = World::without_connections(FAMILIES[1], LOCAL);
     other.send(&INGRESS, CLIENT, (96, 2, 80), SYN);
     let strangers = other.entry(&reply).expect("another flow's reply entry");
     world.env.races.insert((world.table(), reply), strangers);

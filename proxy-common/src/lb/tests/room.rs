@@ -11,7 +11,7 @@ const REMOTE: End = (2, 1, 8080);
 #[test]
 fn a_flow_is_counted_until_it_is_established_or_gone() {
     for family in FAMILIES {
-        let mut world = World::tcp(family, LOCAL);
+        let mut world = World::without_connections(family, LOCAL);
         world.send(&INGRESS, CLIENT, CLUSTER, SYN);
         world.send(&INGRESS, CLIENT, CLUSTER, SYN);
         assert_eq!(world.embryonic(), 1);
@@ -53,7 +53,7 @@ fn beyond_the_quota_a_flow_waits_in_the_spill_until_its_client_answers() {
 #[test]
 fn a_full_table_keeps_what_it_has_and_the_spill_takes_the_rest() {
     for capacity in [2, 3] {
-        let mut world = World::tcp(FAMILIES[0], LOCAL);
+        let mut world = World::without_connections(FAMILIES[0], LOCAL);
         let first = world.establish(&INGRESS, CLUSTER, &EGRESS);
         world.env.capacity[0] = capacity;
         assert_eq!(world.send(&INGRESS, CLIENT, SECOND, SYN).0, Reason::PortExchanged);
@@ -71,7 +71,7 @@ fn a_full_table_keeps_what_it_has_and_the_spill_takes_the_rest() {
 #[test]
 fn a_tuple_is_taken_in_whichever_table_it_stands() {
     for spills_first in [false, true] {
-        let mut world = World::tcp(FAMILIES[0], LOCAL);
+        let mut world = World::without_connections(FAMILIES[0], LOCAL);
         let quota = world.env.rooms[0].quota;
         for (spills, frontend, reason) in
             [(spills_first, CLUSTER, Reason::Opened), (!spills_first, SECOND, Reason::PortExchanged)]
@@ -106,7 +106,7 @@ fn ports_towards_a_backend_are_shared_by_both_tables() {
 #[test]
 fn what_is_over_makes_room_in_whichever_table_it_stands() {
     for spills in [false, true] {
-        let mut world = World::tcp(FAMILIES[0], LOCAL);
+        let mut world = World::without_connections(FAMILIES[0], LOCAL);
         if spills {
             world.fill();
         }
@@ -125,19 +125,19 @@ fn a_first_packet_at_its_last_hop_leaves_no_flow() {
     let mut world = World::tcp(FAMILIES[0], REMOTE);
     let tuple = world.tuple(CLIENT, NODE_PORT);
     assert_eq!(world.pass_with_hop_limit(&INGRESS, tuple, SYN, 1), (Reason::HopLimit, Path::Drop));
-    assert_eq!((world.env.flows.len(), world.connections()), (0, 0));
+    assert_eq!((world.env.flows.len(), world.opened()), (0, 0));
 }
 
 #[test]
 fn an_established_flow_says_so_in_the_clients_entry_alone() {
-    let mut world = World::tcp(FAMILIES[0], LOCAL);
+    let mut world = World::without_connections(FAMILIES[0], LOCAL);
     let reply = world.establish(&INGRESS, CLUSTER, &EGRESS);
     assert!(world.entry(&reply).is_some_and(|flow| !flow.flags.has(FlowFlags::ESTABLISHED)));
 }
 
 #[test]
 fn a_flow_that_settled_while_the_table_was_full_moves_once_there_is_room() {
-    let mut world = World::tcp(FAMILIES[0], LOCAL);
+    let mut world = World::without_connections(FAMILIES[0], LOCAL);
     world.env.capacity[0] = 0;
     world.send(&INGRESS, CLIENT, CLUSTER, SYN);
     world.send(&EGRESS, LOCAL, CLIENT, SYN_ACK);
@@ -153,7 +153,7 @@ fn a_flow_that_settled_while_the_table_was_full_moves_once_there_is_room() {
 #[test]
 fn a_reply_entry_that_is_restored_does_not_say_that_the_backend_answered() {
     for full in [false, true] {
-        let mut world = World::tcp(FAMILIES[0], LOCAL);
+        let mut world = World::without_connections(FAMILIES[0], LOCAL);
         if full {
             world.fill();
         }
@@ -173,7 +173,7 @@ fn a_reply_entry_that_is_restored_does_not_say_that_the_backend_answered() {
 
 #[test]
 fn a_restored_reply_entry_goes_to_the_spill_of_a_full_table() {
-    let mut world = World::tcp(FAMILIES[0], LOCAL);
+    let mut world = World::without_connections(FAMILIES[0], LOCAL);
     let reply = world.establish(&INGRESS, CLUSTER, &EGRESS);
     world.evict(&reply);
     world.env.capacity[0] = 1;
@@ -184,12 +184,12 @@ fn a_restored_reply_entry_goes_to_the_spill_of_a_full_table() {
 
 #[test]
 fn of_two_flows_opened_at_once_in_two_tables_that_in_the_table_stands() {
-    let mut other = World::tcp(FAMILIES[0], NEXT);
+    let mut other = World::without_connections(FAMILIES[0], NEXT);
     other.send(&INGRESS, CLIENT, CLUSTER, SYN);
     let client = other.tuple(CLIENT, CLUSTER);
     let winner = other.entry(&client).expect("the winner's entry");
     for spills in [false, true] {
-        let mut world = World::tcp(FAMILIES[0], LOCAL);
+        let mut world = World::without_connections(FAMILIES[0], LOCAL);
         let (own, elsewhere) = if spills { (world.spill(), world.table()) } else { (world.table(), world.spill()) };
         world.env.rooms[0].spilled = 1;
         if spills {
@@ -200,6 +200,6 @@ fn of_two_flows_opened_at_once_in_two_tables_that_in_the_table_stands() {
         let stands = if spills { winner.to } else { world.tuple(CLIENT, LOCAL) };
         assert_eq!((world.to(), world.entry(&client).map(|flow| flow.to)), (stands, Some(stands)));
         assert_eq!(world.env.flows.keys().filter(|(_, key)| *key == client).count(), 1, "{}", world.dump());
-        assert_eq!(world.connections(), u64::from(!spills), "the winner counts it");
+        assert_eq!(world.opened(), u64::from(!spills), "the winner counts it");
     }
 }

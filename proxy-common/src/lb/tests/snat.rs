@@ -35,7 +35,7 @@ fn every_port_of_every_range_is_found_once() {
         let wanted: BTreeSet<u16> = (1_024..1_029).chain([40_000]).chain(65_530..=65_535).collect();
         assert_eq!(ports, wanted);
         assert_eq!(world.send(&INGRESS, client(13), NODE_PORT, SYN), (Reason::PortsExhausted, Path::Drop));
-        assert_eq!((world.env.flows.len(), world.connections()), (24, 12));
+        assert_eq!((world.env.flows.len(), world.opened()), (24, 12));
     }
 }
 

@@ -28,7 +28,7 @@ fn a_connect_to_a_frontend_goes_to_a_backend() {
             assert_eq!((state.frontend.addr, state.frontend.port, state.service), (addr, port, SERVICE));
             assert_eq!(peer_name(&state, state.backend_addr, state.backend_port), Some((addr, port)));
             assert_eq!(peer_name(&state, state.backend_addr, Port::new(1)), None);
-            assert_eq!(world.connections(), 1);
+            assert_eq!(world.opened(), 1);
         }
     }
 }

@@ -44,8 +44,8 @@ fn s24_who_dials_a_load_balancer_from_outside_the_ranges_is_dropped() {
             assert_eq!(world.send(&INGRESS, client, BALANCED, SYN), DROPPED);
             assert_eq!(world.send(&XDP, client, BALANCED, SYN), (Reason::Deferred, Path::Pass), "tc drops it");
         }
-        assert_eq!(world.env.flows.len(), 2, "the client's flow alone");
-        assert_eq!(world.connections(), 1);
+        assert_eq!(world.held(), 2, "the client's flow alone");
+        assert_eq!(world.opened(), 1);
     }
 }
 
@@ -126,7 +126,7 @@ fn s24_at_sockets_a_process_of_the_node_has_the_bound_address_or_the_primary_one
             assert!(matches!(dials(&mut world, 1, any, BALANCED), Dialled::Backend(_)));
         }
         assert_eq!(dials(&mut world, 1, at(family, 20, 1), BALANCED), Dialled::Untouched, "bound, and left to the edge");
-        assert_eq!(world.connections(), 2);
+        assert_eq!(world.opened(), 2);
     }
 }
 

@@ -87,6 +87,18 @@ impl World {
         Self::new(family, Proto::TCP, backend)
     }
 
+    /// Both ways in which TCP to a local backend is kept: as a connection, and, for lack of a place, as a flow.
+    pub fn connection_and_flow(family: Family, backend: End) -> [Self; 2] {
+        [Self::tcp(family, backend), Self::without_connections(family, backend)]
+    }
+
+    /// The same without a place for connections, so that everything is a flow.
+    pub fn without_connections(family: Family, backend: End) -> Self {
+        let mut world = Self::tcp(family, backend);
+        world.env.places = 0;
+        world
+    }
+
     /// The same of UDP.
     pub fn udp(family: Family, backend: End) -> Self {
         Self::new(family, Proto::UDP, backend)
@@ -176,7 +188,7 @@ impl World {
         assert_eq!(self.to(), client.reversed());
         assert_eq!(self.pass(place, client, ACK).0, Reason::Forward);
         assert!(self.is_established(frontend));
-        assert_eq!(self.tables(), [self.table(), self.table()]);
+        assert_eq!(self.held(), 2);
         reply
     }
 
@@ -205,15 +217,22 @@ impl World {
         self.entry(&self.tuple(CLIENT, frontend)).is_some_and(|flow| flow.flags.has(FlowFlags::ESTABLISHED))
     }
 
+    /// How many entries there are, two for a connection.
+    pub fn held(&self) -> usize {
+        self.env.flows.len() + 2 * self.env.connections.len()
+    }
+
     /// Which table each flow entry stands in.
     pub fn tables(&self) -> Vec<FlowTable> {
         self.env.flows.keys().map(|(table, _)| *table).collect()
     }
 
-    /// An entry, wherever it stands.
+    /// An entry, wherever it stands; of a connection the one that it would have.
     pub fn entry(&self, key: &Tuple) -> Option<Flow> {
         let tables = [self.table(), self.spill()];
-        tables.iter().find_map(|table| self.env.flows.get(&(*table, *key))).copied()
+        let flow = tables.iter().find_map(|table| self.env.flows.get(&(*table, *key))).copied();
+        let mut entries = self.env.connections.iter().flat_map(|(client, held)| held.entries(client));
+        flow.or_else(|| entries.find_map(|(held, flow)| (held == *key).then_some(flow)))
     }
 
     /// Takes an entry out, as an eviction does.
@@ -222,12 +241,12 @@ impl World {
     }
 
     /// How many connections were counted.
-    pub fn connections(&self) -> u64 {
-        self.env.connections.values().sum()
+    pub fn opened(&self) -> u64 {
+        self.env.opened.values().sum()
     }
 
     /// The world in words, for messages.
     pub fn dump(&self) -> String {
-        format!("{:?} {:#?}", self.family, self.env.flows)
+        format!("{:?} {:#?} {:#?}", self.family, self.env.flows, self.env.connections)
     }
 }

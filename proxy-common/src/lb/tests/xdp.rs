@@ -12,7 +12,7 @@ fn defers(backend: End, prepare: impl Fn(&mut World), at_tc: (Reason, Path)) {
         let mut world = World::tcp(family, backend);
         prepare(&mut world);
         assert_eq!(world.send(&XDP, CLIENT, NODE_PORT, SYN), DEFERRED);
-        assert_eq!((world.env.flows.len(), world.connections()), (0, 0), "{}", world.dump());
+        assert_eq!((world.env.flows.len(), world.opened()), (0, 0), "{}", world.dump());
         assert_eq!(world.send(&INGRESS, CLIENT, NODE_PORT, SYN), at_tc);
     }
 }
