@@ -1,5 +1,5 @@
-//! `sluice flows`: the per-packet flows, two entries of the tables each, shown as one. Connections that sockets made have no
-//! flow: their packets carry the backend's address from the start.
+//! `sluice flows`: the per-packet flows, of one entry or of two, shown as one. Connections that sockets made have no flow: their
+//! packets carry the backend's address from the start.
 
 use super::filter::{ClientFilter, Filter, ServiceFilter};
 use super::instance::{self, LookArgs};

@@ -68,9 +68,12 @@ impl Sweeper {
         let sweeping = move || {
             let (mut interval, mut renewal) = (SWEEP_INTERVAL, Renewal::default());
             while ended.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
-                let swept = sweep(&flows, &timeouts, now).and_then(|swept| renewal.step(&flows).map(|()| swept));
+                let swept = sweep(&flows, &timeouts, now);
                 interval = swept.as_ref().map_or(SWEEP_INTERVAL, |swept| next_interval(&flows, swept));
                 report(swept);
+                if let Err(error) = renewal.step(&flows) {
+                    report(Err(error));
+                }
             }
         };
         Builder::new().name("sweep".into()).spawn(sweeping)?;

@@ -99,7 +99,7 @@ pub fn open<E: Env>(env: &mut E, tuple: &Tuple, scratch: &mut Scratch) -> bool {
 pub(super) fn adopt<E: Env>(env: &mut E, tuple: &Tuple, scratch: &mut Scratch) -> bool {
     scratch.client = tuple.source();
     let Some(held) = env.connection(&scratch.client) else { return false };
-    if held.frontend != tuple.destination() {
+    if held.frontend != tuple.destination() || held.is_closing() {
         return false;
     }
     scratch.to = *tuple;
@@ -124,15 +124,15 @@ fn collides<E: Env>(env: &mut E, tuple: &Tuple, scratch: &mut Scratch) -> bool {
         || (spills(env, Class::Tcp) && env.find_flow(table.other(), &scratch.reply).is_some())
 }
 
-/// Removes the flow that another CPU has made of the same packet. `false` if a process of this node holds it, for which the
-/// packet's sender gives itself out.
+/// Removes the flow that another CPU has made of the same packet. `false` if what stands there is another's: a reply's, or that
+/// of a process of this node, for which the packet's sender gives itself out.
 ///
 /// A function of its own, with a stack of its own.
 #[inline(never)]
 fn remove_twin<E: Env>(env: &mut E, tuple: &Tuple, scratch: &mut Scratch) -> bool {
     for table in [Class::Tcp.table(), Class::Tcp.spill()] {
         if let Some(twin) = env.flow(table, tuple) {
-            if twin.flags.has(FlowFlags::FROM_NODE) {
+            if !twin.flags.has(FlowFlags::FORWARD) || twin.flags.has(FlowFlags::FROM_NODE) {
                 return false;
             }
             twin.to.reverse_into(&mut scratch.victim);
@@ -143,7 +143,7 @@ fn remove_twin<E: Env>(env: &mut E, tuple: &Tuple, scratch: &mut Scratch) -> boo
 }
 
 /// Whether a connection holds the tuple of the replies to a flow that is made in this table. Replies to masqueraded ones go to
-/// this node, which is no connection's client: what its own processes dial are flows.
+/// this node, whose own processes have flows and no connection.
 #[inline(always)]
 pub(super) fn holds_reply<E: Env>(env: &mut E, table: FlowTable, scratch: &Scratch) -> bool {
     if table.class() != Class::Tcp || scratch.flow.flags.has(FlowFlags::MASQUERADE) {

@@ -143,7 +143,9 @@ fn tend<E: Env>(env: &mut E, parsed: &Parsed, table: FlowTable, found: E::Entry,
     scratch.flow.to.reverse_into(&mut scratch.reply);
     let opens = parsed.tcp.opens();
     let reply = reply_entry(env, key, table, &scratch.reply);
-    if !continues(env, key, opens, table, reply, scratch) {
+    // Where the reply's entry was evicted, a connection may have taken its tuple.
+    let is_lost = reply.is_none() && connection::holds_reply(env, table, scratch);
+    if is_lost || !continues(env, key, opens, table, reply, scratch) {
         remove_own(env, table.class(), key, &scratch.reply);
         return false;
     }

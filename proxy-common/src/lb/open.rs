@@ -7,8 +7,8 @@ use super::packet::Place;
 use super::select::{Choice, Selected, select};
 use super::{Class, Client, Env, FlowTable, Identity, InsertError, connection, frontend, snat};
 use crate::abi::{
-    Addr, AddressFlags, FlowFlags, FlowRoom, FrontendKey, FrontendKind, INTEREST_NODE, Masquerade, NextHop, Reason, Scratch,
-    ServiceFlags, Tuple,
+    Addr, AddressFlags, Flow, FlowFlags, FlowRoom, FrontendKey, FrontendKind, INTEREST_NODE, Masquerade, NextHop, Reason,
+    Scratch, ServiceFlags, Tuple,
 };
 use crate::packet::Parsed;
 
@@ -149,8 +149,8 @@ fn yields<E: Env>(env: &mut E, table: FlowTable, tuple: &Tuple, scratch: &mut Sc
     true
 }
 
-/// Whether another CPU may have made a connection of the packet. One that was chosen another kind of backend for is left to expire:
-/// nobody asks for it while the flow is there.
+/// Whether another CPU may have made a connection of the packet. If backends of two kinds were chosen, both are left: the client's
+/// packets ask for the flow first, and the connection expires.
 #[inline(always)]
 fn may_have_twin(table: FlowTable, flags: FlowFlags) -> bool {
     table.class() == Class::Tcp && !flags.any(FlowFlags::MASQUERADE.with(FlowFlags::FROM_NODE))
@@ -269,7 +269,9 @@ fn take_own_port<E: Env>(env: &mut E, table: FlowTable, scratch: &Scratch) -> Re
 /// Whether no other flow holds the reply's key in this table; what an evicted flow left there goes.
 #[inline(always)]
 fn vacate<E: Env>(env: &mut E, table: FlowTable, scratch: &Scratch) -> bool {
-    match env.flow(table, &scratch.reply).map(|entry| entry.to == scratch.flow.to) {
+    let from_node = scratch.flow.flags.has(FlowFlags::FROM_NODE);
+    let is_own = |entry: &mut Flow| entry.to == scratch.flow.to && entry.flags.has(FlowFlags::FROM_NODE) == from_node;
+    match env.flow(table, &scratch.reply).map(is_own) {
         None => true,
         Some(false) => false,
         Some(true) => {

@@ -110,7 +110,7 @@ impl Node {
         flows.walk_connections(&mut |found, _| clients.extend_from_slice(found))?;
         flows.remove_connections(&clients)?;
         let mut renewal = Renewal::default();
-        (0..4).try_for_each(|_| renewal.step(&flows))?;
+        (0..6).try_for_each(|_| renewal.step(&flows))?;
         flows.count_embryonic(Class::Tcp, flows.room(Class::Tcp).embryonic.cast_signed().wrapping_neg());
         Ok(())
     }

@@ -262,7 +262,7 @@ impl Run {
 
     /// Renewed while no packet comes, the filter has the bits of the keys that are there, and no other.
     fn filter_is_exact(&mut self) -> Result<()> {
-        for _ in 0..4 {
+        for _ in 0..6 {
             self.renewal.step(&self.flows)?;
         }
         let mut wanted = vec![0_u32; FLOW_FILTER_ASKED];

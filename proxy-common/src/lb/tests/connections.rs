@@ -103,6 +103,22 @@ fn a_connection_never_takes_the_tuple_of_a_flow() {
     }
 }
 
+/// The reply's entry of a flow in the spill may be evicted alone; the flow gives way to a connection that has its tuple since.
+#[test]
+fn a_reply_entry_that_was_evicted_is_not_restored_over_a_connection() {
+    let mut world = World::tcp(FAMILIES[0], LOCAL);
+    let quota = core::mem::replace(&mut world.env.rooms[0].quota, 0);
+    world.send(&INGRESS, CLIENT, CLUSTER, SYN);
+    let reply = world.tuple(LOCAL, CLIENT);
+    world.evict(&reply);
+    world.env.rooms[0].quota = quota;
+    assert_eq!(world.send(&INGRESS, CLIENT, SECOND, SYN).0, Reason::Opened);
+    assert_eq!(kept(&world), (1, 1));
+    assert_eq!(world.send(&INGRESS, CLIENT, CLUSTER, ACK).0, Reason::MidFlow);
+    assert_eq!(world.pass(&EGRESS, reply, SYN_ACK).0, Reason::Reply);
+    assert_eq!((kept(&world), world.to()), ((1, 0), world.tuple(SECOND, CLIENT)));
+}
+
 #[test]
 fn a_port_that_is_exchanged_is_none_of_another_connection() {
     let mut world = World::tcp(FAMILIES[0], LOCAL);
