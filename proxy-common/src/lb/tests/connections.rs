@@ -1,7 +1,7 @@
 //! Connections: one entry for both directions, and where they end and flows begin.
 
 use super::world::{
-    ACK, CLIENT, CLUSTER, EGRESS, End, FAMILIES, FIN, INGRESS, MADE_HERE, NODE_PORT, POD, SECOND, SYN, SYN_ACK, World, XDP,
+    ACK, CLIENT, CLUSTER, EGRESS, End, FAMILIES, FIN, INGRESS, MADE_HERE, NODE_PORT, POD, RST, SECOND, SYN, SYN_ACK, World, XDP,
 };
 use crate::abi::{BackendId, FrontendKind, Reason, ServiceId};
 use crate::lb::Path;
@@ -121,17 +121,43 @@ fn a_reply_entry_that_was_evicted_is_not_restored_over_a_connection() {
 
 #[test]
 fn a_port_that_is_exchanged_is_none_of_another_connection() {
+    for seed in 1..=16 {
+        for connection_first in [false, true] {
+            let mut world = World::tcp(FAMILIES[0], LOCAL);
+            world.env.seed = seed;
+            world.env.set_ports(&[(CLIENT.2 + 1, 2)]);
+            let neighbour = (CLIENT.0, CLIENT.1, CLIENT.2 + 1);
+            if connection_first {
+                assert_eq!(world.send(&INGRESS, neighbour, CLUSTER, SYN).0, Reason::Opened);
+            }
+            for frontend in [CLUSTER, SECOND] {
+                world.send(&INGRESS, CLIENT, frontend, SYN);
+            }
+            let exchanged = world.to().sport.number();
+            if connection_first {
+                assert_eq!(exchanged, CLIENT.2 + 2, "the other port is a connection's");
+            } else {
+                let reason = world.send(&INGRESS, neighbour, CLUSTER, SYN).0;
+                assert_eq!(reason == Reason::Opened, neighbour.2 != exchanged, "{reason:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_port_that_makes_room_is_no_connections_either() {
     let mut world = World::tcp(FAMILIES[0], LOCAL);
-    world.env.set_ports(&[(CLIENT.2 + 1, 2)]);
-    for frontend in [CLUSTER, SECOND] {
-        world.send(&INGRESS, CLIENT, frontend, SYN);
-    }
-    let exchanged = world.to().sport.number();
-    for number in [1, 2] {
-        let client = (CLIENT.0, CLIENT.1, CLIENT.2 + number);
-        let reason = world.send(&INGRESS, client, CLUSTER, SYN).0;
-        assert_eq!(reason == Reason::Opened, client.2 != exchanged, "{reason:?}");
-    }
+    world.env.set_ports(&[(50_000, 1)]);
+    let dial = |world: &mut World, number| {
+        world.send(&INGRESS, (30, 1, number), CLUSTER, SYN);
+        world.send(&INGRESS, (30, 1, number), SECOND, SYN).0
+    };
+    assert_eq!(dial(&mut world, 1), Reason::PortExchanged);
+    world.send(&INGRESS, (30, 1, 1), SECOND, RST);
+    let mut other = World::tcp(FAMILIES[0], LOCAL);
+    other.send(&INGRESS, (30, 1, 50_000), CLUSTER, SYN);
+    world.env.connections.extend(other.env.connections);
+    assert_eq!(dial(&mut world, 2), Reason::PortsExhausted, "the tuple of a flow that is over, which a connection has taken");
 }
 
 /// Another CPU opens the same flow at the same time: a connection stands, whoever made it.
@@ -195,6 +221,50 @@ fn who_feigns_to_be_the_node_takes_no_flow_of_its_processes() {
     assert_eq!(world.to(), world.tuple(CLUSTER, process));
     assert_eq!(world.send(&MADE_HERE, process, CLUSTER, ACK).0, Reason::Forward);
     assert_eq!(world.to(), reply.reversed());
+}
+
+/// The same towards the same backend: the process keeps its replies.
+#[test]
+fn who_feigns_to_be_the_node_takes_no_reply_of_its_processes() {
+    let process: End = (20, 1, 40_000);
+    for spills in [false, true] {
+        let mut world = World::tcp(FAMILIES[0], REMOTE);
+        world.send(&MADE_HERE, process, CLUSTER, SYN);
+        let reply = world.to().reversed();
+        if spills {
+            world.fill();
+        }
+        world.send(&INGRESS, process, CLUSTER, SYN);
+        assert_eq!(world.pass(&INGRESS, reply, SYN_ACK).0, Reason::Reply, "spills: {spills}");
+        assert_eq!(world.to(), world.tuple(CLUSTER, process));
+    }
+}
+
+#[test]
+fn a_reply_under_the_packets_tuple_is_left_to_its_flow() {
+    let mut world = World::tcp(FAMILIES[0], LOCAL);
+    let tuple = world.tuple(CLIENT, CLUSTER);
+    let mut other = World::without_connections(FAMILIES[0], LOCAL);
+    other.send(&INGRESS, CLIENT, SECOND, SYN);
+    let stranger = other.entry(&other.tuple(LOCAL, CLIENT)).expect("a reply's entry");
+    world.env.flows.insert((world.table(), tuple), stranger);
+    world.send(&INGRESS, CLIENT, CLUSTER, SYN);
+    assert_eq!(world.env.flows.get(&(world.table(), tuple)), Some(&stranger));
+}
+
+/// Beside a flow of the same tuple a connection may be left that nobody asked for meanwhile.
+#[test]
+fn a_connection_that_is_ending_is_not_taken_over() {
+    let mut world = World::tcp(FAMILIES[0], LOCAL);
+    world.establish(&INGRESS, CLUSTER, &EGRESS);
+    world.send(&INGRESS, CLIENT, CLUSTER, FIN);
+    let mut other = World::without_connections(FAMILIES[0], (1, 3, 8080));
+    other.send(&INGRESS, CLIENT, CLUSTER, SYN);
+    other.send(&INGRESS, CLIENT, CLUSTER, RST);
+    world.env.flows = other.env.flows;
+    world.replace_endpoint(NEXT);
+    assert_eq!(world.send(&INGRESS, CLIENT, CLUSTER, SYN).0, Reason::Opened);
+    assert_eq!(world.to(), world.tuple(CLIENT, NEXT));
 }
 
 /// As long as an ended connection may still get segments again, its end is not another's.

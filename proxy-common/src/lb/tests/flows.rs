@@ -249,3 +249,13 @@ fn a_syn_ack_sent_again_is_part_of_its_flow() {
         }
     }
 }
+
+#[test]
+fn a_first_syn_ack_to_a_client_that_gave_up_is_its_flows() {
+    for mut world in World::connection_and_flow(FAMILIES[0], LOCAL) {
+        world.send(&INGRESS, CLIENT, CLUSTER, SYN);
+        world.send(&INGRESS, CLIENT, CLUSTER, RST);
+        assert_eq!(world.send(&EGRESS, LOCAL, CLIENT, SYN_ACK), (Reason::Reply, Path::Stack));
+        assert_eq!(world.to(), world.tuple(CLUSTER, CLIENT));
+    }
+}
