@@ -93,7 +93,7 @@ impl Metrics {
         replace(&self.own.rejected, rejected);
     }
 
-    /// The agent has ended so many entries of a flow table.
+    /// The agent has ended so many connections, or entries of a flow table.
     pub fn observe_expired(&self, map: &str, expired: u64) {
         self.own.flows_expired.with_label_values(&[map]).inc_by(expired);
     }
