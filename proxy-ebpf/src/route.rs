@@ -68,7 +68,7 @@ fn read_hop(fib: &FibLookup, hop: &mut NextHop, resolved: bool) {
             Addr::v6_words(fib.__bindgen_anon_4.ipv6_dst)
         }
     };
-    hop.family = u32::from(fib.family);
+    hop.family = u16::from(fib.family);
     hop.device = fib.ifindex;
     hop.link = [0; 6];
     if resolved {
@@ -87,8 +87,8 @@ const fn words(mac: [u8; 6]) -> [u16; 3] {
 pub fn redirect(hop: &NextHop) -> i32 {
     // SAFETY: plain data, for which zeros are valid.
     let mut params: aya_ebpf::bindings::bpf_redir_neigh = unsafe { mem::zeroed() };
-    params.nh_family = hop.family;
-    if hop.family == u32::from(AF_INET) {
+    params.nh_family = u32::from(hop.family);
+    if hop.family == u16::from(AF_INET) {
         params.__bindgen_anon_1.ipv4_nh = hop.gateway.as_v4_word();
     } else {
         params.__bindgen_anon_1.ipv6_nh = hop.gateway.as_words();

@@ -17,8 +17,8 @@ use proxy_agent::maps::{
 use proxy_agent::sync::{Sync, Timeouts, now, sweep};
 use proxy_agent::table::{Change, WantedBackend, WantedService};
 use proxy_common::abi::{
-    Addr, AddressFlags, BackendState, Config, Connection, DeviceFlags, End, Family, Flow, FlowFlags, FrontendKey, FrontendKind,
-    Port, Proto, ServiceName, Side, Tuple,
+    ABI_VERSION, Addr, AddressFlags, BackendState, Config, Connection, DeviceFlags, End, Family, Flow, FlowFlags, FrontendKey,
+    FrontendKind, Port, Proto, ServiceName, Side, Tuple,
 };
 use sluice_tests::Rig;
 
@@ -199,6 +199,27 @@ fn node_tables_hold_what_is_wanted() -> Result<()> {
     let reader = Reader::open(&pins.path)?;
     assert_eq!(reader.addresses()?, [(addr(2), both), (addr(3), AddressFlags::LOCAL)]);
     assert_eq!(reader.devices()?, [(4, DeviceFlags::XDP_TARGET)]);
+    Ok(())
+}
+
+#[test]
+fn next_hops_are_asked_for_again_when_devices_change() -> Result<()> {
+    let pins = pins("tables-devices", &SMALL)?;
+    let mut node = NodeMaps::open(&pins.path)?;
+    let settings = Config { epoch: u32::MAX - 1, icmp_per_second: 100, ..Config::zeroed() };
+    node.set_config(settings);
+    let (target, local) = (DeviceFlags::XDP_TARGET, DeviceFlags::LOCAL_PODS);
+    let devices = HashMap::from([(4, target.with(local)), (5, target)]);
+    node.set_devices(&devices)?;
+    assert_eq!(node.config().epoch, u32::MAX, "the first");
+    node.set_devices(&devices)?;
+    node.keep_targets(&[5, 4, 3])?;
+    assert_eq!(node.config().epoch, u32::MAX, "none that changed");
+    node.keep_targets(&[5])?;
+    assert_eq!(node.config().epoch, 0, "a target that goes");
+    assert_eq!(Reader::open(&pins.path)?.devices()?, [(4, local), (5, target)]);
+    node.set_devices(&HashMap::from([(4, local)]))?;
+    assert_eq!(node.config(), Config { abi: ABI_VERSION, epoch: 1, ..settings }, "a device that goes");
     Ok(())
 }
 

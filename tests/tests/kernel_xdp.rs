@@ -8,17 +8,23 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use proxy_agent::maps::Reader;
+use proxy_common::abi::DeviceFlags;
 use sluice_tests::cluster::{POD_CIDR_V4, POD_CIDR_V6};
 use sluice_tests::expect::{self, families_and_protocols};
 use sluice_tests::hooks::{Hooks, Moved};
 use sluice_tests::scenario::{POD_PORT, Target};
 use sluice_tests::sniff::Icmp;
-use sluice_tests::traffic::{Close, Probe};
+use sluice_tests::traffic::{self, Close, Held, HeldReport, Probe};
 use sluice_tests::wire::Wire;
-use sluice_tests::{Family, Host, PodNetwork, Proto, Scenario, Spec};
+use sluice_tests::{Agent, Family, Host, PodNetwork, Proto, Scenario, Spec};
 
+/// For an agent to start, on cores shared with others.
+const PATIENCE: Duration = Duration::from_secs(60);
 const FLAGS: [&str; 2] = ["--xdp", "require"];
 const ONE_BACKEND: [Target; 2] = [Target::Near, Target::Far];
 
@@ -111,6 +117,50 @@ fn generic_xdp_serves_on_request() -> Result<()> {
     let (client, address) = (scenario.cluster.outside(), Address::NodePort(0));
     let case = Case { client, address, target: Target::Far, by: By::Xdp, masqueraded: true };
     expect_all(&scenario, &[case], &[(&scenario.client, 0)])
+}
+
+#[test]
+fn connections_go_on_by_tc_while_xdp_is_off_and_then_at_xdp_again() -> Result<()> {
+    let mut scenario = Scenario::start_on_physical_wire("xdp-off", Spec::new(PodNetwork::Routed), &FLAGS)?;
+    let target = |(family, proto)| {
+        let to = scenario.node_port(0, Target::Far, family);
+        traffic::Target::named(format!("{to} {proto}"), proto, to)
+    };
+    let targets: Vec<_> = families_and_protocols().map(target).collect();
+    let held = Held { count: 8, targets, bind: None, interval_ms: 50, timeout_ms: 3000 };
+    let held = scenario.cluster.outside().hold(held)?;
+    for mode in ["off", "require"] {
+        scenario.agents[0].kill()?;
+        scenario.agents[0] = Agent::for_node(&scenario.cluster, 0, scenario.manifests.path(), &["--xdp", mode]);
+        scenario.agents[0].start()?;
+        let before = Hooks::of(&scenario.agents[0])?;
+        thread::sleep(Duration::from_millis(500));
+        let moved = before.moved(&scenario.agents[0])?;
+        ensure!(moved.flows == 0, "{mode}: {}", moved.all);
+        ensure!((moved.xdp > 0, moved.tc_ingress > 0) == (mode != "off", mode == "off"), "{mode}: {}", moved.all);
+    }
+    let report: HeldReport = held.finish()?;
+    // What waits in a veth's queue goes with its program.
+    ensure!(report.opened == 32 && report.broken.is_empty() && report.unanswered <= 1 && report.moved == 0, "{report:?}");
+    Ok(())
+}
+
+#[test]
+fn nobody_sends_frames_to_a_device_whose_program_goes() -> Result<()> {
+    let mut scenario = Scenario::start_on_physical_wire("xdp-target", Spec::new(PodNetwork::Routed), &FLAGS)?;
+    let (pins, agent) = (scenario.cluster.pins(0), &mut scenario.agents[0]);
+    let is_target =
+        || -> Result<bool> { Ok(Reader::open(&pins)?.devices()?.iter().any(|(_, flags)| flags.has(DeviceFlags::XDP_TARGET))) };
+    ensure!(is_target()?, "the uplink is no target");
+    agent.kill()?;
+    // This one ends itself when it has detached XDP, and before it has seen to anything else.
+    *agent = Agent::for_node(&scenario.cluster, 0, scenario.manifests.path(), &["--xdp", "off"]);
+    agent.set_env("SLUICE_FAULT", "edge_ingress-eth0");
+    agent.launch()?;
+    agent.wait_end(PATIENCE)?.context("the agent lives on")?;
+    ensure!(!pins.join("links").join("uplink_xdp-eth0").exists(), "XDP is attached still");
+    ensure!(!is_target()?, "frames are sent to a device without a program");
+    Ok(())
 }
 
 /// Every client, at both nodes, towards the pod of each.

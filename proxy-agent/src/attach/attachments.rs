@@ -92,11 +92,14 @@ impl Attachments {
 
     /// The devices on which XDP runs.
     pub fn xdp_devices(&self) -> Vec<u32> {
-        let device = |link: &Wanted| match link.target {
-            Target::Xdp { device } => Some(device),
-            _ => None,
-        };
-        self.links.attached().values().filter_map(device).collect()
+        self.links.attached().values().filter_map(xdp_device).collect()
+    }
+
+    /// The devices on which XDP runs and goes on doing so with [`Self::follow`].
+    pub fn lasting_xdp(&self, facts: &Facts) -> Vec<u32> {
+        let devices = classify(facts, &self.policy.rules);
+        let wanted = devices.iter().filter_map(|device| xdp::link(device, self.policy.xdp));
+        wanted.filter(|link| self.links.has(link)).filter_map(|link| xdp_device(&link)).collect()
     }
 
     fn serve(&mut self, device: Classified, tc: &[Wanted], xdp: Option<&Wanted>, step: &dyn Fn(&str)) -> DeviceState {
@@ -134,5 +137,12 @@ impl Attachments {
         }
         step(&wanted.pin);
         Ok(())
+    }
+}
+
+const fn xdp_device(link: &Wanted) -> Option<u32> {
+    match link.target {
+        Target::Xdp { device } => Some(device),
+        _ => None,
     }
 }

@@ -187,6 +187,8 @@ impl Node {
     }
 
     fn follow(&mut self, step: &dyn Fn(&str)) -> Result<(), FollowError> {
+        // First nobody sends frames to a device, then its program goes: without one, drivers drop what is redirected to them.
+        self.maps.keep_targets(&self.attachments.lasting_xdp(&self.facts))?;
         self.devices = self.attachments.follow(&self.facts, step)?;
         self.maps.set_devices(&self.tables().devices)?;
         self.stale = self.devices.iter().any(|device| device.may_mend);

@@ -109,6 +109,11 @@ impl Links {
         &self.attached
     }
 
+    /// Whether the link is in place, made by this process or an earlier one.
+    pub fn has(&self, wanted: &Wanted) -> bool {
+        self.fitting(wanted).is_some()
+    }
+
     /// Makes one link as wanted, unless it is. `None` if nothing was to be done.
     pub fn ensure(&mut self, wanted: &Wanted) -> Result<Option<Outcome>, LinkError> {
         if self.attached.get(&wanted.pin) == Some(wanted) {
@@ -136,21 +141,24 @@ impl Links {
     }
 
     fn adopt(&self, wanted: &Wanted) -> Result<bool, LinkError> {
-        let path = self.folder.join(&wanted.pin);
-        if !path.exists() {
+        if !self.folder.join(&wanted.pin).exists() {
             return Ok(false);
         }
-        let fits = |link: &Link| link.target().is_ok_and(|target| target == wanted.target);
-        match Link::open(&path) {
-            Ok(link) if fits(&link) => match link.swap(self.program(wanted)?) {
+        if let Some(link) = self.fitting(wanted) {
+            match link.swap(self.program(wanted)?) {
                 Ok(()) => return Ok(true),
                 Err(error) if error.raw_os_error() == Some(libc::ENOLINK) => {}
                 Err(source) => return Err(LinkError::Swap { pin: wanted.pin.clone(), source }),
-            },
-            _ => {}
+            }
         }
         remove(&self.folder, &wanted.pin)?;
         Ok(false)
+    }
+
+    /// The link that is pinned under the name, if it hangs on what is wanted.
+    fn fitting(&self, wanted: &Wanted) -> Option<Link> {
+        let link = Link::open(&self.folder.join(&wanted.pin)).ok()?;
+        link.target().is_ok_and(|target| target == wanted.target).then_some(link)
     }
 
     fn attach(&self, wanted: &Wanted) -> Result<(), LinkError> {

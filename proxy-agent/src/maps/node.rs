@@ -44,20 +44,42 @@ impl NodeMaps {
     /// Makes NODE_ADDRESSES hold exactly `wanted`; what comes is in place before what goes is taken out.
     pub fn set_addresses(&mut self, wanted: &HashMap<Addr, AddressFlags>) -> Result<(), MapError> {
         wanted.keys().for_each(|addr| self.interest.mark(addr, INTEREST_NODE));
-        replace(&self.addresses, wanted)
+        replace(&self.addresses, wanted).map(drop)
     }
 
-    /// Makes DEVICES hold exactly `wanted`; what comes is in place before what goes is taken out.
+    /// Makes DEVICES hold exactly `wanted`; what comes is in place before what goes is taken out. What stood there otherwise may stand in
+    /// next hops still, for as long as the epoch lasts.
     pub fn set_devices(&mut self, wanted: &HashMap<u32, DeviceFlags>) -> Result<(), MapError> {
-        replace(&self.devices, wanted)
+        let changed = replace(&self.devices, wanted);
+        if !matches!(changed, Ok(false)) {
+            self.raise_epoch();
+        }
+        changed.map(drop)
+    }
+
+    /// Takes the flag of an XDP target off all devices but these. As with [`Self::set_devices`], next hops are asked for again.
+    pub fn keep_targets(&mut self, keep: &[u32]) -> Result<(), MapError> {
+        let held = self.devices.entries()?;
+        let left = |(device, flags): (u32, DeviceFlags)| {
+            (device, if keep.contains(&device) { flags } else { flags.without(DeviceFlags::XDP_TARGET) })
+        };
+        self.set_devices(&held.into_iter().map(left).collect())
+    }
+
+    /// Makes programs ask again for every next hop.
+    fn raise_epoch(&self) {
+        let settings = self.config();
+        self.config.store(0, Config { epoch: settings.epoch.wrapping_add(1), ..settings });
     }
 }
 
-fn replace<K: Pod + Eq + Hash, V: Pod + PartialEq>(table: &HashTable<K, V>, wanted: &HashMap<K, V>) -> Result<(), MapError> {
+/// Whether anything was to be done.
+fn replace<K: Pod + Eq + Hash, V: Pod + PartialEq>(table: &HashTable<K, V>, wanted: &HashMap<K, V>) -> Result<bool, MapError> {
     let held: HashMap<K, V> = table.entries()?.into_iter().collect();
     let comes: Vec<(K, V)> =
         wanted.iter().filter(|(key, value)| held.get(key) != Some(value)).map(|(key, value)| (*key, *value)).collect();
     let goes: Vec<K> = held.into_keys().filter(|key| !wanted.contains_key(key)).collect();
     table.insert(&comes).map_err(|partial| partial.error)?;
-    table.remove(&goes).map_err(|partial| partial.error)
+    table.remove(&goes).map_err(|partial| partial.error)?;
+    Ok(!comes.is_empty() || !goes.is_empty())
 }

@@ -17,7 +17,7 @@ pub const PORT_RANGES: usize = 8;
 pub struct Config {
     /// [`super::ABI_VERSION`] of the agent that wrote the tables.
     pub abi: u32,
-    /// Raised on each change of routes or neighbours: a [`super::NextHop`] of an older epoch is asked for again.
+    /// Raised on each change of routes, neighbours or DEVICES: a [`super::NextHop`] of an older epoch is asked for again.
     pub epoch: u32,
     /// Cookie of the network namespace in which the agent runs: callers there are processes of this node.
     pub netns: u64,

@@ -40,12 +40,14 @@ pub struct NextHop {
     /// The neighbour's and the device's link addresses, in the order of an Ethernet header; zero = unknown.
     pub link: [u16; 6],
     /// The family of `gateway`, which may differ from the packet's: 2 or 10, as in AF_INET and AF_INET6.
-    pub family: u32,
+    pub family: u16,
+    /// Not zero: XDP can send a frame there by itself, the link addresses being known and the device an XDP_TARGET.
+    pub by_xdp: u16,
 }
 
 impl NextHop {
     /// Nothing known.
-    pub const NONE: Self = Self { gateway: Addr::ANY_V6, device: 0, epoch: 0, link: [0; 6], family: 0 };
+    pub const NONE: Self = Self { gateway: Addr::ANY_V6, device: 0, epoch: 0, link: [0; 6], family: 0, by_xdp: 0 };
 
     /// Whether both link addresses are known.
     #[inline(always)]

@@ -21,6 +21,7 @@ const HASHES: &[(u32, u64)] = &[
     (9, 0x54ea_c6ac_33ca_d60f),
     (10, 0xa5a5_ab56_3b29_bf1a),
     (11, 0x6fae_af6e_ae8f_0abf),
+    (12, 0xb3d8_abda_5f11_046a),
 ];
 
 macro_rules! fields {
@@ -67,7 +68,7 @@ fn listing() -> String {
         Frontend { service kind }
         FrontendKey { addr port proto }
         Side { flags seen }
-        NextHop { gateway device epoch link family }
+        NextHop { gateway device epoch link family by_xdp }
         PeerValue { addr port service backend generation }
         PortRange { first count }
         ProgramState { cursor draws }

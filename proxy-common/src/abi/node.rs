@@ -50,6 +50,12 @@ impl DeviceFlags {
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
+
+    /// These bits without those of `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
 }
 
 /// Value of PROGRAM_STATE, one per CPU: what the packet programs count for themselves. 8 bytes.

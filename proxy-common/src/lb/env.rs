@@ -123,8 +123,8 @@ pub trait Env {
     fn random(&mut self) -> u32;
     /// A number that goes up by one each time, for the search for ports.
     fn next_cursor(&mut self) -> u32;
-    /// The kernel's route for a packet from a source to a destination, asked at a device: writes the next hop (link addresses zero while the neighbour is not resolved) and
-    /// returns the source address that the route prefers. `None` without a route.
+    /// The kernel's route for a packet from a source to a destination, asked at a device: writes the next hop (link addresses zero while the
+    /// neighbour is not resolved, `by_xdp` left open) and returns the source address that the route prefers. `None` without a route.
     fn route(&mut self, between: (&Addr, &Addr), device: u32, hop: &mut NextHop) -> Option<Addr>;
     /// Whether a socket of this node uses the tuple (source = this node).
     fn has_socket(&mut self, tuple: &Tuple) -> bool;

@@ -275,17 +275,17 @@ fn deliver<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, hit: &Hit, scrat
         if is_old && !renew_hop(env, place, hit, parsed, scratch) {
             return place.refuse(Reason::NoRoute);
         }
-        if !place.reaches(env, &scratch.hop) {
+        if !place.reaches(&scratch.hop) {
             return place.refuse(Reason::Deferred);
         }
     }
     place.translate(parsed, reason, redirected)
 }
 
-/// Asks for the route again, since routes or neighbours have changed, and keeps the answer with the flow.
+/// Asks for the route again, since routes, neighbours or devices may have changed, and keeps the answer with the flow.
 #[inline(always)]
 fn renew_hop<E: Env>(env: &mut E, place: &Place, hit: &Hit, parsed: &Parsed, scratch: &mut Scratch) -> bool {
-    if env.route((&scratch.to.src, &scratch.to.dst), place.device, &mut scratch.hop).is_none() {
+    if place.route(env, (&scratch.to.src, &scratch.to.dst), &mut scratch.hop).is_none() {
         return false;
     }
     if let Some(entry) = env.flow(hit.table, &parsed.tuple) {

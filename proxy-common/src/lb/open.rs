@@ -221,8 +221,8 @@ fn masquerades<E: Env>(env: &E, client: Client, tuple: &Tuple, kind: FrontendKin
 /// Finds the next hop towards the backend, and for a masqueraded flow the source that goes with it.
 #[inline(always)]
 fn find_way<E: Env>(env: &mut E, place: &Place, tuple: &Tuple, flags: FlowFlags, scratch: &mut Scratch) -> Result<(), Reason> {
-    let source = env.route((&tuple.src, &scratch.to.dst), place.device, &mut scratch.hop).ok_or(Reason::NoRoute)?;
-    if !place.reaches(env, &scratch.hop) {
+    let source = place.route(env, (&tuple.src, &scratch.to.dst), &mut scratch.hop).ok_or(Reason::NoRoute)?;
+    if !place.reaches(&scratch.hop) {
         return Err(Reason::Deferred);
     }
     if flags.has(FlowFlags::MASQUERADE) {

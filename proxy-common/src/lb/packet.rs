@@ -90,7 +90,7 @@ pub fn decide<E: Env>(env: &mut E, place: &Place, parsed: &Parsed, scratch: &mut
     }
     let redirected = scratch.flow.flags.redirects();
     // Another CPU may have opened the flow, on a way that only tc can go.
-    if redirected && !place.reaches(env, &scratch.hop) {
+    if redirected && !place.reaches(&scratch.hop) {
         return place.refuse(Reason::Deferred);
     }
     place.translate(parsed, reason, redirected)
@@ -132,10 +132,19 @@ impl Place {
         at_ingress == (self.direction == Direction::Ingress)
     }
 
+    /// Asks the kernel for the next hop from a source to a destination, and notes whether XDP can send frames there: DEVICES is a look-up
+    /// that no later packet of the flow has to pay. Returns the source address that the route prefers.
+    #[inline(always)]
+    pub(super) fn route<E: Env>(&self, env: &mut E, between: (&Addr, &Addr), hop: &mut NextHop) -> Option<Addr> {
+        let source = env.route(between, self.device, hop)?;
+        hop.by_xdp = u16::from(hop.has_link() && env.device(hop.device).has(DeviceFlags::XDP_TARGET));
+        Some(source)
+    }
+
     /// Whether this hook can send a packet to the next hop.
     #[inline(always)]
-    pub(super) fn reaches<E: Env>(&self, env: &E, hop: &NextHop) -> bool {
-        self.hook != Hook::Xdp || (hop.has_link() && env.device(hop.device).has(DeviceFlags::XDP_TARGET))
+    pub(super) fn reaches(&self, hop: &NextHop) -> bool {
+        self.hook != Hook::Xdp || hop.by_xdp != 0
     }
 
     /// The verdict for a reason that leaves the packet untranslated. What XDP cannot finish it leaves to tc.

@@ -58,7 +58,7 @@ impl Route {
         let way = self.way.as_ref()?;
         let gateway = way.gateway.unwrap_or(*dst);
         let family = if gateway.is_v4() { 2 } else { 10 };
-        let hop = NextHop { gateway, device: way.device, epoch, link: bytemuck::cast(way.link), family };
+        let hop = NextHop { gateway, device: way.device, epoch, link: bytemuck::cast(way.link), family, by_xdp: 0 };
         Some((hop, way.source))
     }
 }

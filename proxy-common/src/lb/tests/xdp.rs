@@ -40,7 +40,7 @@ fn what_it_can_finish_it_finishes() {
     for family in FAMILIES {
         let mut world = World::tcp(family, (2, 1, 8080));
         assert_eq!(world.send(&XDP, CLIENT, NODE_PORT, SYN), (Reason::Opened, Path::Out));
-        assert!(world.scratch.hop.has_link());
+        assert!(world.scratch.hop.has_link() && world.scratch.hop.by_xdp != 0);
         let mut world = World::tcp(family, (1, 1, 8080));
         assert_eq!(world.send(&XDP, CLIENT, CLUSTER, SYN), (Reason::Opened, Path::Stack));
     }
@@ -51,6 +51,19 @@ fn a_flow_that_moves_to_another_way_is_for_tc_from_then_on() {
     let mut world = World::tcp(FAMILIES[0], (2, 1, 8080));
     world.send(&XDP, CLIENT, NODE_PORT, SYN);
     world.env.devices.clear();
+    assert_eq!(world.send(&XDP, CLIENT, NODE_PORT, SYN), (Reason::Forward, Path::Out), "the answer holds for an epoch");
+    world.env.config.epoch += 1;
     assert_eq!(world.send(&XDP, CLIENT, NODE_PORT, SYN), DEFERRED);
     assert_eq!(world.send(&INGRESS, CLIENT, NODE_PORT, SYN), (Reason::Forward, Path::Out));
+}
+
+#[test]
+fn a_flow_whose_way_xdp_learns_to_go_is_tc_s_no_longer() {
+    let mut world = World::tcp(FAMILIES[0], (2, 1, 8080));
+    let targets = core::mem::take(&mut world.env.devices);
+    assert_eq!(world.send(&INGRESS, CLIENT, NODE_PORT, SYN), (Reason::Opened, Path::Out));
+    assert_eq!(world.send(&XDP, CLIENT, NODE_PORT, SYN), DEFERRED);
+    world.env.devices = targets;
+    world.env.config.epoch += 1;
+    assert_eq!(world.send(&XDP, CLIENT, NODE_PORT, SYN), (Reason::Forward, Path::Out));
 }
