@@ -23,6 +23,12 @@ use crate::metrics::Metrics;
 /// How long an agent may take from its start until it is healthy.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Into the cgroup that is named first, which is then the root of the only hierarchy that is mounted from its root on, at the second; the
+/// pins' file system shows the third; no report is left. Then the other words.
+const AS_ON_A_HOST: &str = "echo $$ >\"$1\"/cgroup.procs && exec unshare --mount --cgroup sh -c '\
+                            mount -t cgroup2 none \"$2\" && mount --bind \"$3\" /sys/fs/bpf && \
+                            mkdir -p /run/sluice && mount -t tmpfs none /run/sluice && shift 3 && exec \"$@\"' sh \"$@\"";
+
 /// An agent, running or not.
 #[derive(Debug)]
 pub struct Agent {
@@ -47,19 +53,31 @@ impl Agent {
     pub fn with_source(cluster: &Cluster, node: usize, source: &[&str], extra: &[&str]) -> Self {
         let host = Arc::clone(&cluster.nodes()[node]);
         let pins = cluster.pins(node);
-        let mut arguments = vec!["run".to_owned()];
-        arguments.extend(source.iter().map(|&word| word.to_owned()));
-        for (flag, value) in [
-            ("--hostname-override", host.name().to_owned()),
-            ("--cgroup", cluster.node_cgroup(node).path().display().to_string()),
-            ("--bpffs", pins.display().to_string()),
-            ("--healthz-bind-address", "0.0.0.0:10256".to_owned()),
-            ("--metrics-bind-address", "127.0.0.1:10249".to_owned()),
-        ] {
-            arguments.extend([flag.to_owned(), value]);
-        }
-        arguments.extend(extra.iter().map(|&word| word.to_owned()));
-        let log = cluster.scratch().join(format!("{}.log", host.name()));
+        let (cgroup, folder) = (cluster.node_cgroup(node).path().display().to_string(), pins.display().to_string());
+        let place = ["--cgroup", &cgroup, "--bpffs", &folder];
+        let listeners = ["--healthz-bind-address", "0.0.0.0:10256", "--metrics-bind-address", "127.0.0.1:10249"];
+        Self::new(cluster, host, pins, &[source, &place, &listeners, extra].concat())
+    }
+
+    /// An agent that is told nothing but its node's name and where its objects are: in namespaces of its own it finds its node's cgroup
+    /// and pins where it would find those of a host. The node must have no other.
+    pub fn as_on_a_host(cluster: &Cluster, node: usize, manifests: &Path) -> Result<Self> {
+        let host = Arc::clone(&cluster.nodes()[node]);
+        let pins = cluster.pins(node).with_file_name("sluice");
+        let mount = cluster.scratch().join("cgroup");
+        fs::create_dir_all(&mount)?;
+        let pins_of_all = pins.parent().context("a folder above the pins")?;
+        let [cgroup, mount, pins_of_all] =
+            [cluster.node_cgroup(node).path(), &mount, pins_of_all].map(|path| path.display().to_string());
+        let mut agent = Self::new(cluster, host, pins, &["--manifests", &manifests.display().to_string()]);
+        agent.wrap(&["sh", "-c", AS_ON_A_HOST, "sh", &cgroup, &mount, &pins_of_all]);
+        Ok(agent)
+    }
+
+    fn new(cluster: &Cluster, host: Arc<Host>, pins: PathBuf, further: &[&str]) -> Self {
+        let name = host.name();
+        let arguments = ["run", "--hostname-override", name].iter().chain(further).map(|&word| word.to_owned()).collect();
+        let log = cluster.scratch().join(format!("{name}.log"));
         Self { host, arguments, pins, environment: Vec::new(), wrapper: Vec::new(), log, child: None }
     }
 

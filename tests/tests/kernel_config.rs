@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use sluice_tests::cluster::{POD_CIDR_V4, POD_CIDR_V6};
 use sluice_tests::expect::{self, families_and_protocols};
+use sluice_tests::hooks::Hooks;
 use sluice_tests::manifests::node_yaml;
 use sluice_tests::scenario::Target;
 use sluice_tests::traffic::Probe;
@@ -147,5 +148,30 @@ fn s53_configz_and_the_log_tell_what_a_file_means() -> Result<()> {
         ensure!(log.matches(words).count() == 1, "{words}: {log}");
     }
     ensure!(scenario.agents[0].page("/proxyMode")?.body == "sluice");
+    Ok(())
+}
+
+#[test]
+fn an_agent_that_is_told_nothing_finds_cgroup_and_pins() -> Result<()> {
+    let mut scenario = start("config-defaults", &[])?;
+    scenario.agents[0].clean()?;
+    scenario.agents[0] = Agent::as_on_a_host(&scenario.cluster, 0, scenario.manifests.path())?;
+    scenario.agents[0].start()?;
+    let (agent, node) = (&scenario.agents[0], scenario.cluster.node(0));
+    let before = Hooks::of(agent)?;
+    for (family, proto) in families_and_protocols() {
+        let (cluster_ip, node_port) = (Target::Both.cluster_ip(family), scenario.node_port(0, Target::Both, family));
+        for (from, to) in [(&*scenario.client, cluster_ip), (node, cluster_ip), (scenario.cluster.outside(), node_port)] {
+            let outcomes = from.probe(Probe::times(proto, to, 5))?;
+            expect::answered(&format!("{} → {to} {proto}", from.name()), &outcomes, to, &scenario.backends(Target::Both))?;
+        }
+    }
+    let moved = before.moved(agent)?;
+    ensure!(moved.sockets >= 20 && moved.tc_ingress > 0, "{}", moved.all);
+    // So do the commands, where the agent is.
+    let (pid, binary) = (agent.pid().context("no process")?.to_string(), sluice_tests::agent::binary()?.display().to_string());
+    let status = || node.run("nsenter", &["--mount", "--target", &pid, &binary, "status"]);
+    wait::until(LATER, "a status with the agent's report", || status().ok().filter(|text| text.contains("uplink")))
+        .with_context(|| format!("{:?}", status()))?;
     Ok(())
 }
