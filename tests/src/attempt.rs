@@ -15,6 +15,8 @@ const LIMIT: &str = "15";
 pub struct Attempt {
     /// What runs it: a program and its arguments, before those of the agent.
     pub wrapper: Vec<String>,
+    /// Its cgroup; `None` = the default.
+    pub cgroup: Option<PathBuf>,
     /// Its pin folder.
     pub pins: PathBuf,
     /// Where objects come from, as flags.
@@ -28,13 +30,14 @@ impl Attempt {
     pub fn new(scenario: &Scenario) -> Self {
         Self {
             wrapper: Vec::new(),
+            cgroup: Some(scenario.cluster.node_cgroup(0).path().into()),
             pins: scenario.cluster.pins(0).with_file_name("attempt"),
             source: vec!["--manifests".into(), scenario.manifests.path().display().to_string()],
             flags: Vec::new(),
         }
     }
 
-    /// With these flags; one that names a cgroup counts in place of the node's.
+    /// With these flags.
     #[must_use]
     pub fn flags(mut self, flags: &[&str]) -> Self {
         self.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
@@ -55,8 +58,8 @@ impl Attempt {
         command.arg(LIMIT).args(&self.wrapper).arg(crate::agent::binary()?);
         command.arg("run").args(&self.source).arg("--bpffs").arg(&self.pins);
         command.args(["--healthz-bind-address", "127.0.0.1:11256", "--metrics-bind-address", "127.0.0.1:11249"]);
-        if !self.flags.iter().any(|flag| flag == "--cgroup") {
-            command.arg("--cgroup").arg(scenario.cluster.node_cgroup(0).path());
+        if let Some(cgroup) = &self.cgroup {
+            command.arg("--cgroup").arg(cgroup);
         }
         command.args(&self.flags).stdout(Stdio::piped()).stderr(Stdio::piped());
         let output = node.spawn_command(command)?.wait_with_output()?;

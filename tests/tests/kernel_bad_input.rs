@@ -54,7 +54,11 @@ fn a_machine_that_cannot_run_it() -> Result<()> {
     }
     let no_bpffs = Attempt { pins: scenario.cluster.scratch().join("no-bpffs"), ..attempt.clone() };
     no_bpffs.refused(&scenario, 13, "mount -t bpf")?;
-    attempt.flags(&["--cgroup", "/proc"]).refused(&scenario, 14, "findmnt -t cgroup2")?;
+    let elsewhere = Attempt { cgroup: Some("/proc".into()), ..attempt.clone() };
+    elsewhere.refused(&scenario, 14, "findmnt -t cgroup2")?;
+    let unmounted = "umount --recursive /sys/fs/cgroup && exec \"$@\"";
+    let no_cgroup = Attempt { cgroup: None, ..attempt }.wrapped(&["unshare", "--mount", "sh", "-c", unmounted, "sh"]);
+    no_cgroup.refused(&scenario, 14, "mount -t cgroup2 none /sys/fs/cgroup/unified")?;
 
     // Tables that are not what this version makes: another one's, or somebody else's.
     scenario.agents[0].kill()?;

@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use sluice_tests::expect;
 use sluice_tests::scenario::Target;
 use sluice_tests::traffic::Probe;
@@ -112,6 +113,43 @@ fn a_senseless_endpoint_harms_no_other() -> Result<()> {
         let rejected = scenario.agents[0].metrics().ok()?.sum("sluice_rejected_objects", &[]);
         (rejected >= 3.0).then_some(())
     })?;
+    let log = scenario.agents[0].log();
+    let told = ["left out: EndpointSlice default/both-ipv4: endpoint 0.0.0.0", "(and 2 more)"];
+    ensure!(log.lines().any(|line| told.iter().all(|words| line.contains(words))), "{log}");
+    served(&scenario, Family::V6)
+}
+
+#[test]
+fn the_log_has_one_line_for_each_change_and_none_for_packets() -> Result<()> {
+    let scenario = Scenario::start("lifecycle-log", Spec::new(PodNetwork::Routed), &["--log-format", "json"])?;
+    let agent = &scenario.agents[0];
+    let lines = || -> Result<Vec<Value>> { Ok(agent.log().lines().map(serde_json::from_str).collect::<Result<_, _>>()?) };
+    let before = lines()?.len();
+    for family in Family::BOTH {
+        served(&scenario, family)?;
+    }
+    ensure!(lines()?.len() == before, "packets are logged: {}", agent.log_tail(5));
+    scenario.set_endpoints(Target::Both, &[(&scenario.far, "node2")])?;
+    let changes = || Some(lines().ok()?.split_off(before)).filter(|lines| lines.len() >= 4);
+    let changes = wait::until(SOON, "a line for each service port in each family", changes)?;
+    ensure!(changes.len() == 4, "{changes:?}");
+    for change in changes {
+        let name = change["service"].as_str().unwrap_or_default();
+        ensure!(change["level"] == "INFO" && change["message"] == "updated" && name.starts_with("default/both"), "{change}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_file_system_of_pins_is_mounted_where_it_is_missing() -> Result<()> {
+    let mut scenario = Scenario::start("lifecycle-bpffs", Spec::new(PodNetwork::Routed), &[])?;
+    let agent = &mut scenario.agents[0];
+    agent.clean()?;
+    agent.wrap(&["unshare", "--mount", "sh", "-c", "umount --lazy /sys/fs/bpf && exec \"$@\"", "sh"]);
+    agent.start()?;
+    ensure!(agent.log().contains("mounted the bpf file system"), "{}", agent.log_tail(20));
+    ensure!(!scenario.cluster.pins(0).exists(), "it was there");
+    served(&scenario, Family::V4)?;
     served(&scenario, Family::V6)
 }
 
@@ -146,14 +184,18 @@ fn the_commands_work_without_an_agent() -> Result<()> {
 fn a_start_that_cannot_be_says_why() -> Result<()> {
     let scenario = Scenario::start("lifecycle-refused", Spec::new(PodNetwork::Routed), &[])?;
     let attempt = Attempt::new(&scenario);
+    let (file, text) = (scenario.cluster.scratch().join("config.yaml"), "kind: KubeProxyConfiguration\nipvs: {shedule: rr}\n");
+    std::fs::write(&file, format!("apiVersion: kubeproxy.config.k8s.io/v1alpha1\n{text}"))?;
+    let file = file.display().to_string();
     let cases: [(&[&str], &str, i32); 3] = [
-        (&["--cgroup", "/nowhere/cgroup"], "/nowhere/cgroup", 14),
+        (&["--config", &file], "shedule", 2),
         (&["--no-such-flag"], "--no-such-flag", 2),
         (&["--cluster-cidr", "10.0.0.0/99"], "10.0.0.0/99", 2),
     ];
     for (flags, word, code) in cases {
         attempt.clone().flags(flags).refused(&scenario, code, word)?;
     }
+    Attempt { cgroup: Some("/nowhere/cgroup".into()), ..attempt.clone() }.refused(&scenario, 14, "/nowhere/cgroup")?;
     let source = vec!["--manifests".into(), "/nowhere/manifests".into()];
     Attempt { source, ..attempt }.refused(&scenario, 2, "/nowhere/manifests")?;
     served(&scenario, Family::V4)

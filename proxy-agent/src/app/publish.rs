@@ -157,6 +157,7 @@ fn device(state: &DeviceState) -> Device {
         edge: state.device.edge.to_string(),
         reason: state.device.why.to_string(),
         failures: state.failures.clone(),
+        notes: state.notes.clone(),
     }
 }
 

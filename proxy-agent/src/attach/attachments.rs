@@ -32,6 +32,8 @@ pub struct DeviceState {
     pub device: Classified,
     /// What could not be attached.
     pub failures: Vec<String>,
+    /// What was left out since the device can't have it, where nobody insists on it.
+    pub notes: Vec<String>,
     /// Whether one of them may succeed when tried again.
     pub may_mend: bool,
 }
@@ -50,6 +52,13 @@ struct Refusal {
     message: String,
     /// The driver can't or the device's settings forbid it: not asked for again, since drivers reset for some attempts.
     lasting: bool,
+}
+
+impl Refusal {
+    /// Whether tc may do without, as the operator has it: XDP wherever a device can have it.
+    fn may_be(&self, mode: XdpMode) -> bool {
+        self.lasting && mode == XdpMode::Auto
+    }
 }
 
 impl Attachments {
@@ -103,13 +112,15 @@ impl Attachments {
     }
 
     fn serve(&mut self, device: Classified, tc: &[Wanted], xdp: Option<&Wanted>, step: &dyn Fn(&str)) -> DeviceState {
-        let mut state = DeviceState { device, failures: Vec::new(), may_mend: false };
+        let mut state = DeviceState { device, failures: Vec::new(), notes: Vec::new(), may_mend: false };
         for link in tc {
             state.failures.extend(self.ensure(link, step).err().map(|error| error.to_string()));
         }
         state.may_mend = !state.failures.is_empty();
+        let mode = self.policy.xdp;
         if let Some(refusal) = xdp.and_then(|link| self.ensure_xdp(link, step)) {
-            state.failures.push(refusal.message.clone());
+            let told = if refusal.may_be(mode) { &mut state.notes } else { &mut state.failures };
+            told.push(refusal.message.clone());
             state.may_mend |= !refusal.lasting;
         }
         state
@@ -122,6 +133,9 @@ impl Attachments {
                 Ok(()) => drop(self.refused.remove(&wanted.pin)),
                 Err(error) => {
                     let refusal = Refusal { wanted: wanted.clone(), message: error.to_string(), lasting: error.is_lasting() };
+                    if refusal.may_be(self.policy.xdp) {
+                        tracing::info!(link = wanted.pin, "no XDP: {}", refusal.message);
+                    }
                     self.refused.insert(wanted.pin.clone(), refusal);
                 }
             }
@@ -144,5 +158,21 @@ const fn xdp_device(link: &Wanted) -> Option<u32> {
     match link.target {
         Target::Xdp { device } => Some(device),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attach::sys::XdpPlace;
+
+    #[test]
+    fn only_who_insists_on_xdp_misses_what_a_device_cannot_have() {
+        let target = Target::Xdp { device: 2 };
+        let wanted = Wanted { pin: "uplink_xdp-eth0".into(), program: "uplink_xdp", target, place: XdpPlace::Native };
+        let refusal = |lasting| Refusal { wanted: wanted.clone(), message: String::new(), lasting };
+        let accepted = [XdpMode::Auto, XdpMode::Require, XdpMode::Generic].map(|mode| refusal(true).may_be(mode));
+        assert_eq!(accepted, [true, false, false]);
+        assert!(!refusal(false).may_be(XdpMode::Auto), "the hook may come free");
     }
 }

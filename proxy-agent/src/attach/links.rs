@@ -210,9 +210,11 @@ pub fn pin_name(hook: &str, device: &str) -> String {
 fn hint(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(libc::EBUSY | libc::EEXIST) => "; another program holds the hook: remove it (`bpftool net`)",
-        Some(libc::EOPNOTSUPP) => "; its driver has no native XDP: use --xdp auto, generic or off",
+        Some(libc::EOPNOTSUPP) => "; its driver has no native XDP: with --xdp auto tc serves the device alone",
         Some(libc::EPERM) => "; it takes CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON",
-        Some(libc::ERANGE | libc::E2BIG) => "; lower its MTU, or use --xdp auto or off",
+        Some(libc::ERANGE | libc::E2BIG) => {
+            "; its MTU is too large for XDP: lower it, or let tc serve the device alone (--xdp auto)"
+        }
         _ => "",
     }
 }

@@ -77,7 +77,7 @@ impl Status {
 
     fn device_row(&self, device: &Device) -> Vec<Value> {
         let name = device.name.as_str();
-        let why = lines(std::iter::once(&device.reason).chain(&device.failures));
+        let why = lines(std::iter::once(&device.reason).chain(&device.failures).chain(&device.notes));
         vec![name.into(), device.edge.as_str().into(), self.hooks(name).into(), why.into()]
     }
 

@@ -148,6 +148,7 @@ fn report() -> Report {
         edge: edge.into(),
         reason: reason.into(),
         failures: Vec::new(),
+        notes: Vec::new(),
     };
     Report {
         version: "0.1.0".into(),
@@ -303,6 +304,15 @@ fn status_while_the_api_is_away_says_since_when() {
     away.source.lists.insert("ServiceCIDR".into(), "absent".into());
     away.service_cidrs.from_objects = false;
     narrow("status-away.txt", &status(true, Some(away)).render(Format::Table, WIDTH, at(0)));
+}
+
+#[test]
+fn status_says_what_a_device_does_without() {
+    let mut without = report();
+    without.devices[3].notes = vec!["can't attach uplink_xdp-eth1".into()];
+    let text = status(true, Some(without)).render(Format::Table, WIDTH, at(0));
+    assert!(text.contains("namespace\n                                             can't attach uplink_xdp-eth1\n"), "{text}");
+    assert!(!text.contains("attach_failed"), "{text}");
 }
 
 #[test]

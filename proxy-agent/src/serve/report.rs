@@ -113,6 +113,9 @@ pub struct Device {
     pub reason: String,
     /// What should be attached to it and could not be.
     pub failures: Vec<String>,
+    /// What it can't have, and is served without.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// Something that would break traffic or loses something.
