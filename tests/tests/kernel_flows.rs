@@ -23,9 +23,31 @@ const LENT: u16 = 30_200;
 /// Exchanges over two held connections that prove that both work.
 const EXCHANGES: u64 = 20;
 
+/// Which hooks are to have translated what went to a target.
+type Served = fn(Target, &Moved) -> Result<()>;
+
+fn by_tc(_: Target, moved: &Moved) -> Result<()> {
+    moved.expect_tc_alone()
+}
+
+/// The replies of a local backend have no XDP on their way out; nothing else is left to tc.
+fn by_xdp(target: Target, moved: &Moved) -> Result<()> {
+    if target == Target::Near { moved.expect_xdp_in_tc_out() } else { moved.expect_xdp_alone() }
+}
+
 #[test]
-fn one_source_port_two_frontends_one_backend() -> Result<()> {
-    let scenario = Scenario::start("flows-port", Spec::new(PodNetwork::Routed), &[])?;
+fn one_source_port_two_frontends_one_backend_by_tc() -> Result<()> {
+    let scenario = Scenario::start("flows-port-tc", Spec::new(PodNetwork::Routed), &["--xdp", "off"])?;
+    two_frontends_from_one_port(&scenario, by_tc)
+}
+
+#[test]
+fn one_source_port_two_frontends_one_backend_by_xdp() -> Result<()> {
+    let scenario = Scenario::start_on_physical_wire("flows-port-xdp", Spec::new(PodNetwork::Routed), &["--xdp", "require"])?;
+    two_frontends_from_one_port(&scenario, by_xdp)
+}
+
+fn two_frontends_from_one_port(scenario: &Scenario, served: Served) -> Result<()> {
     let outside = scenario.cluster.outside();
     for (backend, pod) in [(Target::Near, (&scenario.near, "node1")), (Target::Far, (&scenario.far, "node2"))] {
         scenario.set_endpoints(Target::Both, &[pod])?;
@@ -42,7 +64,7 @@ fn one_source_port_two_frontends_one_backend() -> Result<()> {
             ensure!(report.opened == 2 && report.broken.is_empty() && report.unanswered == 0, "{case}");
             ensure!(report.answerers.len() == 1 && report.answerers.contains_key(backend.name()), "{case}");
             let moved = before.moved(&scenario.agents[0])?;
-            moved.expect_tc_alone()?;
+            served(backend, &moved).context(case.clone())?;
             let exchanged = moved.all.contains("reason=\"port_exchanged\"");
             ensure!(exchanged == (backend == Target::Near), "{case}: a port that was exchanged, or not:\n{}", moved.all);
         }
@@ -97,23 +119,19 @@ fn a_port_comes_back_after_its_backend_was_replaced() -> Result<()> {
 #[test]
 fn a_backend_that_is_a_frontend_too_is_served_once_by_tc() -> Result<()> {
     let mut scenario = Scenario::start("flows-chain-tc", Spec::new(PodNetwork::Routed), &["--xdp", "off"])?;
-    backends_that_are_frontends(&mut scenario, |_, moved| moved.expect_tc_alone())
+    backends_that_are_frontends(&mut scenario, by_tc)
 }
 
 #[test]
 fn a_backend_that_is_a_frontend_too_is_served_once_by_xdp() -> Result<()> {
     let mut scenario =
         Scenario::start_on_physical_wire("flows-chain-xdp", Spec::new(PodNetwork::Routed), &["--xdp", "require"])?;
-    // The replies of a local backend have no XDP on their way out; nothing else is left to tc.
-    backends_that_are_frontends(&mut scenario, |target, moved| match target {
-        Target::Near => moved.expect_xdp_in_tc_out(),
-        _ => moved.expect_xdp_alone(),
-    })
+    backends_that_are_frontends(&mut scenario, by_xdp)
 }
 
 /// Two Services whose ClusterIPs are the addresses of the pods, each served by the other pod: whoever translates twice
 /// ends at the wrong one. `by` says which hooks translate.
-fn backends_that_are_frontends(scenario: &mut Scenario, by: impl Fn(Target, &Moved) -> Result<()>) -> Result<()> {
+fn backends_that_are_frontends(scenario: &mut Scenario, by: Served) -> Result<()> {
     // To the other node, what arrives for that frontend is a connection like any other, and it would translate it.
     scenario.agents.pop().context("two agents")?.clean()?;
     let outside = scenario.cluster.outside();

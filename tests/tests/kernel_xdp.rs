@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use proxy_agent::maps::Reader;
 use proxy_common::abi::DeviceFlags;
+use serde_json::Value;
 use sluice_tests::cluster::{POD_CIDR_V4, POD_CIDR_V6};
 use sluice_tests::expect::{self, families_and_protocols};
 use sluice_tests::hooks::{Hooks, Moved};
@@ -129,9 +130,12 @@ fn connections_go_on_by_tc_while_xdp_is_off_and_then_at_xdp_again() -> Result<()
     let targets: Vec<_> = families_and_protocols().map(target).collect();
     let held = Held { count: 8, targets, bind: None, interval_ms: 50, timeout_ms: 3000 };
     let held = scenario.cluster.outside().hold(held)?;
-    for mode in ["off", "require"] {
+    let capabilities = capabilities_of_the_daemon_set()?;
+    // Taken off, attached and swapped with no more rights than on a cluster.
+    for mode in ["off", "require", "require"] {
         scenario.agents[0].kill()?;
         scenario.agents[0] = Agent::for_node(&scenario.cluster, 0, scenario.manifests.path(), &["--xdp", mode]);
+        scenario.agents[0].limit_capabilities(&capabilities);
         scenario.agents[0].start()?;
         let before = Hooks::of(&scenario.agents[0])?;
         thread::sleep(Duration::from_millis(500));
@@ -143,6 +147,12 @@ fn connections_go_on_by_tc_while_xdp_is_off_and_then_at_xdp_again() -> Result<()
     // What waits in a veth's queue goes with its program.
     ensure!(report.opened == 32 && report.broken.is_empty() && report.unanswered <= 1 && report.moved == 0, "{report:?}");
     Ok(())
+}
+
+fn capabilities_of_the_daemon_set() -> Result<Vec<String>> {
+    let set: Value = serde_saphyr::from_str(include_str!("../../deploy/base/daemon-set.yaml"))?;
+    let context = &set["spec"]["template"]["spec"]["containers"][0]["securityContext"];
+    Ok(serde_json::from_value(context["capabilities"]["add"].clone())?)
 }
 
 #[test]
