@@ -170,7 +170,7 @@ fn the_commands_work_without_an_agent() -> Result<()> {
             for format in [&[][..], &["-o", "wide"], &["-o", "json"]] {
                 let text = agent.cli(&[&[command], format].concat())?;
                 ensure!(text.contains(word), "sluice {command} {format:?}, agent down: {down}: no {word} in\n{text}");
-                ensure!(format != ["-o", "json"] || serde_json::from_str::<serde_json::Value>(&text).is_ok(), "{text}");
+                ensure!(format != ["-o", "json"] || serde_json::from_str::<Value>(&text).is_ok(), "{text}");
             }
         }
         if !down {
