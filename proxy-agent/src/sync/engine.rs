@@ -42,6 +42,18 @@ pub(super) struct Round {
     pub goes: Vec<(FrontendKey, ServiceId)>,
 }
 
+impl Round {
+    /// Nothing yet, with room for what these changes may come to.
+    fn of(changes: &[Change]) -> Self {
+        let frontends = |change: &Change| if let Change::Set(wanted) = change { wanted.frontends.len() } else { 0 };
+        Self {
+            steps: Vec::with_capacity(changes.len()),
+            comes: Vec::with_capacity(changes.iter().map(frontends).sum()),
+            ..Self::default()
+        }
+    }
+}
+
 /// One service port to be set.
 pub(super) struct Step {
     pub wanted: WantedService,
@@ -163,7 +175,7 @@ impl<M: Maps> Sync<M> {
     /// Plans all changes, each with the space it needs, before anything is written.
     fn prepare(&mut self, changes: Vec<Change>, applied: &mut Applied) -> Round {
         self.review_promise(&changes);
-        let mut round = Round { steps: Vec::with_capacity(changes.len()), ..Round::default() };
+        let mut round = Round::of(&changes);
         let mut entries = self.frontends.len();
         for change in last_of_each(changes) {
             match change {

@@ -258,7 +258,7 @@ struct Merged {
 fn merged(held: &[Held], wanted: &[WantedBackend]) -> Merged {
     let mut all = Merged {
         after: Vec::with_capacity(wanted.len()),
-        new: Vec::new(),
+        new: Vec::with_capacity(wanted.len().saturating_sub(held.len())),
         alters: Vec::new(),
         goes: Vec::new(),
         places: [0; PLACES],

@@ -40,8 +40,9 @@ impl Space {
         if self.backends.available() < count {
             return Err(self.full(MapName::Backends));
         }
-        let ids: Vec<u32> = (0..count).map_while(|_| self.backends.take()).collect();
-        Ok(ids.into_iter().map(|id| (BackendId(id), self.next_generation())).collect())
+        let mut taken = Vec::with_capacity(count);
+        taken.extend((0..count).map_while(|_| Some((BackendId(self.backends.take()?), self.next_generation()))));
+        Ok(taken)
     }
 
     /// A block of slots for a service that has one of the length `held`, or 0.
