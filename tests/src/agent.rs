@@ -6,6 +6,7 @@ use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::Arc;
@@ -28,6 +29,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const AS_ON_A_HOST: &str = "echo $$ >\"$1\"/cgroup.procs && exec unshare --mount --cgroup sh -c '\
                             mount -t cgroup2 none \"$2\" && mount --bind \"$3\" /sys/fs/bpf && \
                             mkdir -p /run/sluice && mount -t tmpfs none /run/sluice && shift 3 && exec \"$@\"' sh \"$@\"";
+
+/// Names the step at which an agent is to kill itself.
+const FAULT: &str = "SLUICE_FAULT";
+/// For an agent to get there, on cores shared with others; it is a second on idle ones.
+const PATIENCE_TO_DIE: Duration = Duration::from_secs(60);
 
 /// An agent, running or not.
 #[derive(Debug)]
@@ -133,6 +139,19 @@ impl Agent {
             }
             thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Starts it, and returns when it has killed itself at a step of its start; that of a link is called like its pin and comes once it
+    /// is in place. The next start goes through.
+    pub fn die_at(&mut self, step: &str) -> Result<()> {
+        self.set_env(FAULT, step);
+        self.launch()?;
+        let status = self.wait_end(PATIENCE_TO_DIE)?.context("the agent lives on")?;
+        self.set_env(FAULT, "");
+        if status.signal() != Some(Signal::SIGKILL as i32) {
+            bail!("sluice on {} ended with {status}:\n{}", self.host.name(), self.log_tail(5));
+        }
+        Ok(())
     }
 
     /// SIGKILL; returns when the process is gone.

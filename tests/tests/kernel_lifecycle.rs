@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -13,6 +14,8 @@ use sluice_tests::{Attempt, Family, PodNetwork, Proto, Scenario, Spec, wait};
 
 /// A change that takes longer is lost.
 const SOON: Duration = Duration::from_secs(10);
+/// A log that stands still for so long is at rest.
+const REST: Duration = Duration::from_millis(500);
 
 #[test]
 fn cleanup_leaves_nothing_and_a_new_start_brings_all_back() -> Result<()> {
@@ -123,16 +126,24 @@ fn a_senseless_endpoint_harms_no_other() -> Result<()> {
 fn the_log_has_one_line_for_each_change_and_none_for_packets() -> Result<()> {
     let scenario = Scenario::start("lifecycle-log", Spec::new(PodNetwork::Routed), &["--log-format", "json"])?;
     let agent = &scenario.agents[0];
-    let lines = || -> Result<Vec<Value>> { Ok(agent.log().lines().map(serde_json::from_str).collect::<Result<_, _>>()?) };
+    // Its lines once it says nothing more.
+    let lines = || -> Result<Vec<Value>> {
+        let text = wait::until(SOON, "a log at rest", || {
+            let once = agent.log();
+            thread::sleep(REST);
+            (agent.log() == once).then_some(once)
+        })?;
+        Ok(text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
+    };
     let before = lines()?.len();
     for family in Family::BOTH {
         served(&scenario, family)?;
     }
     ensure!(lines()?.len() == before, "packets are logged: {}", agent.log_tail(5));
     scenario.set_endpoints(Target::Both, &[(&scenario.far, "node2")])?;
-    let changes = || Some(lines().ok()?.split_off(before)).filter(|lines| lines.len() >= 4);
-    let changes = wait::until(SOON, "a line for each service port in each family", changes)?;
-    ensure!(changes.len() == 4, "{changes:?}");
+    wait::until(SOON, "a line about the change", || (agent.log().lines().count() > before).then_some(()))?;
+    let changes = lines()?.split_off(before);
+    ensure!(changes.len() == 4, "a line for each service port in each family: {changes:?}");
     for change in changes {
         let name = change["service"].as_str().unwrap_or_default();
         ensure!(change["level"] == "INFO" && change["message"] == "updated" && name.starts_with("default/both"), "{change}");

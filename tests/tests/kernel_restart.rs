@@ -3,13 +3,11 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use nix::sys::signal::Signal;
 use sluice_tests::cluster::{POD_CIDR_V4, POD_CIDR_V6};
 use sluice_tests::expect::families_and_protocols;
 use sluice_tests::hooks::Hooks;
@@ -30,14 +28,10 @@ const RATE: u32 = 200;
 const OFFERED: u32 = RATE * 11 / 10;
 /// The steps of a start that are no link.
 const STEPS: [&str; 6] = ["maps", "programs", "config", "links", "first-list", FIRST_FLIP];
-/// For an agent to reach the step at which it kills itself, on cores shared with others; it is a second on idle ones.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Where the agent has written what changed while there was none.
 const FIRST_FLIP: &str = "first-flip";
 /// The pod that comes to a Service at that step.
 const NEWCOMER: &str = "third";
-/// Names the step at which the agent is to kill itself.
-const FAULT: &str = "SLUICE_FAULT";
 
 #[test]
 fn no_connection_notices_that_the_agent_was_killed() -> Result<()> {
@@ -99,11 +93,10 @@ fn kill_over_and_over(scenario: &mut Scenario, steps: &[String], newcomer: &Arc<
             let pods = [(&scenario.near, "node1"), (&scenario.far, "node2"), (newcomer, "node2")];
             scenario.set_endpoints(Target::Both, &pods)?;
         }
-        die_at(&mut scenario.agents[0], step).with_context(|| format!("at the step {step}"))?;
+        scenario.agents[0].die_at(step).with_context(|| format!("at the step {step}"))?;
         if step == FIRST_FLIP {
             has_flipped(&scenario.agents[0], newcomer)?;
         }
-        scenario.agents[0].set_env(FAULT, "");
         scenario.agents[0].start()?;
     }
     scenario.agents[1].kill()?;
@@ -135,14 +128,6 @@ fn has_flipped(agent: &Agent, newcomer: &Host) -> Result<()> {
     for family in Family::BOTH {
         ensure!(text.contains(&newcomer.at(family, POD_PORT).to_string()), "the first flip wrote nothing:\n{text}");
     }
-    Ok(())
-}
-
-fn die_at(agent: &mut Agent, step: &str) -> Result<()> {
-    agent.set_env(FAULT, step);
-    agent.launch()?;
-    let status = agent.wait_end(PATIENCE)?.context("the agent lives on")?;
-    ensure!(status.signal() == Some(Signal::SIGKILL as i32), "the agent ended with {status}: {}", agent.log_tail(5));
     Ok(())
 }
 

@@ -24,8 +24,6 @@ use sluice_tests::traffic::{self, Close, Held, HeldReport, Probe};
 use sluice_tests::wire::Wire;
 use sluice_tests::{Agent, Family, Host, PodNetwork, Proto, Scenario, Spec};
 
-/// For an agent to start, on cores shared with others.
-const PATIENCE: Duration = Duration::from_secs(60);
 const FLAGS: [&str; 2] = ["--xdp", "require"];
 const ONE_BACKEND: [Target; 2] = [Target::Near, Target::Far];
 
@@ -165,9 +163,7 @@ fn nobody_sends_frames_to_a_device_whose_program_goes() -> Result<()> {
     agent.kill()?;
     // This one ends itself when it has detached XDP, and before it has seen to anything else.
     *agent = Agent::for_node(&scenario.cluster, 0, scenario.manifests.path(), &["--xdp", "off"]);
-    agent.set_env("SLUICE_FAULT", "edge_ingress-eth0");
-    agent.launch()?;
-    agent.wait_end(PATIENCE)?.context("the agent lives on")?;
+    agent.die_at("edge_ingress-eth0")?;
     ensure!(!pins.join("links").join("uplink_xdp-eth0").exists(), "XDP is attached still");
     ensure!(!is_target()?, "frames are sent to a device without a program");
     Ok(())
